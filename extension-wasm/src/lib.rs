@@ -1,0 +1,7 @@
+//! The browser extension: detection in the service worker, and the popup.
+//!
+//! Owns what happens inside the browser. Never downloads anything: the popup asks the daemon to. Invariant: the
+//! worker may be killed between any two events, so everything worth keeping is in `storage.session`.
+
+pub mod messages;
+pub mod stream;

@@ -1,0 +1,51 @@
+//! What the popup asks of the worker, and what the worker knows of the native host.
+
+use serde::{Deserialize, Serialize};
+use weir_protocol::Action;
+
+/// Popup to worker, over `runtime.sendMessage`. Every one is answered by a [`HostState`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Request {
+    /// Say hello to the host anew (which starts the daemon when none runs) and tell where it is.
+    Connect,
+    /// There is something to wait for: follow the daemon's events until nothing runs any more.
+    Watch,
+}
+
+/// What is known of the native host. The popup shows `Starting` by itself while it waits for an answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum HostState {
+    /// The daemon runs.
+    Ready {
+        /// `http://127.0.0.1:PORT`.
+        url: String,
+        /// Opens the daemon's door.
+        token: String,
+        /// Version of the host.
+        version: String,
+    },
+    /// The browser knows no host of this name.
+    Missing,
+    /// The host is there but does not list this extension.
+    Forbidden,
+    /// The host stopped before it answered.
+    Crashed,
+    /// Extension and host do not speak the same protocol.
+    VersionMismatch {
+        /// Version of the host.
+        host: String,
+        /// Version of the extension.
+        extension: String,
+    },
+    /// The host answered with an error.
+    Failed {
+        /// See `weir_protocol::code`.
+        code: String,
+        /// One sentence in the user's words.
+        message: String,
+        /// What to do about it.
+        action: Option<Action>,
+    },
+}

@@ -1,0 +1,8 @@
+//! Pure media knowledge: what an address is, what a playlist says, what a file may be called.
+//!
+//! Never does I/O and is never async, so the same code serves the daemon and the extension's Wasm. Invariant:
+//! every function here is total; text from outside yields a value or an error, never a panic.
+
+pub mod classify;
+pub mod filename;
+pub mod hls;

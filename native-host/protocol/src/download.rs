@@ -1,0 +1,255 @@
+//! A download as every client sees it, and what a client may ask of one.
+//!
+//! Invariant: request headers and cookies travel only towards the daemon; [`Download`] has no field for them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ErrorInfo;
+
+/// Row number in the store, unique for ever on this machine.
+pub type DownloadId = i64;
+
+/// How a download is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadKind {
+    /// One HTTP(S) resource.
+    File,
+    /// An HLS playlist and its segments (RFC 8216).
+    Hls,
+}
+
+impl DownloadKind {
+    /// The name on the wire, in the store and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Hls => "hls",
+        }
+    }
+
+    /// The kind with this wire name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::File, Self::Hls].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Where a download stands. Only the daemon's queue changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadStatus {
+    /// Waiting for its turn.
+    Queued,
+    /// Asking the server what is there.
+    Resolving,
+    /// Bytes are arriving.
+    Downloading,
+    /// All bytes are here: muxing, checking, renaming.
+    Finishing,
+    /// Whole, verified and under its final name.
+    Completed,
+    /// Stopped by the user; partial files are kept.
+    Paused,
+    /// Stopped by a failure, told in `error`; partial files are kept.
+    Error,
+    /// Given up by the user; partial files are gone.
+    Cancelled,
+}
+
+impl DownloadStatus {
+    /// Every status, in the order of a download's life.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Resolving,
+        Self::Downloading,
+        Self::Finishing,
+        Self::Completed,
+        Self::Paused,
+        Self::Error,
+        Self::Cancelled,
+    ];
+
+    /// The name on the wire, in the store and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Resolving => "resolving",
+            Self::Downloading => "downloading",
+            Self::Finishing => "finishing",
+            Self::Completed => "completed",
+            Self::Paused => "paused",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status with this wire name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// A job works on it right now.
+    #[must_use]
+    pub const fn is_running(self) -> bool {
+        matches!(self, Self::Resolving | Self::Downloading | Self::Finishing)
+    }
+
+    /// It runs, or will run without anybody doing anything.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Queued) || self.is_running()
+    }
+
+    /// `pause` is a legal command.
+    #[must_use]
+    pub const fn can_pause(self) -> bool {
+        matches!(self, Self::Queued | Self::Resolving | Self::Downloading)
+    }
+
+    /// `resume` is a legal command.
+    #[must_use]
+    pub const fn can_resume(self) -> bool {
+        matches!(self, Self::Paused)
+    }
+
+    /// `cancel` is a legal command.
+    #[must_use]
+    pub const fn can_cancel(self) -> bool {
+        self.is_active() || matches!(self, Self::Paused | Self::Error)
+    }
+
+    /// `retry` is a legal command.
+    #[must_use]
+    pub const fn can_retry(self) -> bool {
+        matches!(self, Self::Error | Self::Cancelled)
+    }
+}
+
+/// One row of the queue and of the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Download {
+    /// Row number.
+    pub id: DownloadId,
+    /// How it is fetched.
+    pub kind: DownloadKind,
+    /// What is fetched: the file, or the playlist.
+    pub url: String,
+    /// The page it was found on; `http` or `https` only.
+    pub page_url: Option<String>,
+    /// Human name, from the page or the media.
+    pub title: Option<String>,
+    /// Name of the file, safe on every system; settled once the server has answered.
+    pub filename: String,
+    /// Absolute path the finished file has or will have.
+    pub path: String,
+    /// Where it stands.
+    pub status: DownloadStatus,
+    /// Percent, 0–100; 0 while the size is unknown.
+    pub progress: f64,
+    /// Bytes on disk so far.
+    pub received_bytes: u64,
+    /// Size of the whole, when known.
+    pub total_bytes: Option<u64>,
+    /// Bytes per second over the last seconds; 0 when nothing runs.
+    pub speed: u64,
+    /// Seconds left, when it can be told.
+    pub eta: Option<u64>,
+    /// Connections open now.
+    pub connections: u32,
+    /// Quality asked for or found: `best`, `1080p`, …; none for plain files.
+    pub quality: Option<String>,
+    /// Higher runs first.
+    pub priority: i32,
+    /// Bytes per second this download may use; none is unlimited.
+    pub rate_limit: Option<u64>,
+    /// Group given by the user's rules.
+    pub category: Option<String>,
+    /// Hash of the finished file, lower-case hex.
+    pub sha256: Option<String>,
+    /// Why `status` is `error`.
+    pub error: Option<ErrorInfo>,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// RFC 3339, UTC; when it was completed.
+    pub finished_at: Option<String>,
+}
+
+/// Body of `POST /download`. Only `url` is needed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewDownload {
+    /// `http` or `https` address of the file or the playlist.
+    pub url: String,
+    /// Wanted name; made safe, and settled by the server's answer when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// `best` (default), `worst`, `720p` or the nearest below, or a variant id from `/meta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<String>,
+    /// Skips the guess from the server's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<DownloadKind>,
+    /// Human name, pinned when the stream was detected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Request headers as the browser sent them. Hop-by-hop and range headers are ignored.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Value of the `Cookie` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<String>,
+    /// Value of the `Referer` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referer: Option<String>,
+    /// The page it was found on; anything but `http(s)` is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_url: Option<String>,
+    /// `GET` (default) or `POST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Text sent with `POST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// `sha256:<hex>` the finished file must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+    /// Folder inside the download root; relative, or absolute below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Parallel connections, 1–32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Bytes per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u64>,
+    /// Higher runs first; default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Enter the list as `paused`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+/// Body of `PATCH /download/{id}`. Absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DownloadPatch {
+    /// New address of the same content, for links that expired. Not while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Bytes per second; 0 removes the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u64>,
+    /// Higher runs first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// New name. Not while it runs and not once it is completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
