@@ -1,9 +1,9 @@
 //! The exact JSON of every type on the wire. Each golden file is read into its type and written back; both
 //! directions must agree, so a renamed field, a changed default or a lost `skip` fails here.
 
-use std::path::Path;
-
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use weir_protocol::{
