@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Everything that can fail, from a bare clone: format, lints, unit and integration tests, Wasm tests, documentation,
+# size budgets, and the whole journey in real Chromium. CI runs exactly this.
+set -euo pipefail
+source "$(dirname "$0")/setup.sh"
+setup rust npm nextest media browser
+
+started=$SECONDS
+step() { say "[$((SECONDS - started)) s] $*"; }
+
+step "format"
+cargo fmt --all --check
+
+# Before the lints: the release Wasm is what the daemon embeds and the browser tests load.
+step "extension and page, with their size budgets"
+cargo xtask build
+
+step "lints, native"
+cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+step "lints, wasm32"
+cargo clippy --package weir-extension --package weir-web --target wasm32-unknown-unknown -- -D warnings
+
+step "unit and integration tests"
+cargo nextest run --workspace
+
+step "tests in Wasm, under Node"
+cargo test --package weir-extension --package weir-web --target wasm32-unknown-unknown
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+# The licence rule is held by the tidy test above; advisories need the tool and its database, which a bare machine
+# does not have.
+if cargo deny --version >/dev/null 2>&1; then
+  step "dependencies"
+  if cargo deny fetch >/dev/null 2>&1; then cargo deny check; else cargo deny check licenses bans sources; fi
+else
+  say "cargo-deny is not installed: advisories were not looked at"
+fi
+
+step "real Chromium, real extension, real daemon"
+# The same feature set as the tests above, so that nothing is compiled a second time.
+cargo build --workspace --bin weir
+node --test --test-concurrency=1 --test-reporter=spec scripts/e2e/*.test.mjs
+
+step "all of it passed"
