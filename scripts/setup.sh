@@ -128,6 +128,7 @@ setup_bench() {
   debian nginx nginx-light
   debian aria2c aria2
   debian curl curl
+  [ -x /usr/bin/time ] || debian /usr/bin/time time
 }
 
 setup() {
