@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! Start of the companion page in the browser.
+
+fn main() {
+    weir_web::page::start();
+}

@@ -1,0 +1,110 @@
+//! What a row offers: the closed list of commands, when each is legal, what its button says.
+//!
+//! Pure. Invariant: the accessible name of every button is the contract's (`Pause NAME` and the like), and a
+//! command is offered only where the daemon allows it.
+
+use weir_protocol::DownloadStatus;
+
+/// One button of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Stop; keep what is there.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Try again.
+    Retry,
+    /// Give up; partial files go.
+    Cancel,
+    /// Open the finished file with the desktop's program for it.
+    Open,
+    /// Open its folder.
+    Show,
+}
+
+impl Command {
+    /// In the order of a row's buttons.
+    pub const ALL: [Self; 6] = [Self::Pause, Self::Resume, Self::Retry, Self::Open, Self::Show, Self::Cancel];
+
+    /// Last part of the route.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Open => "open",
+            Self::Show => "show",
+        }
+    }
+
+    /// What the button says without the name.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Retry => "Retry",
+            Self::Cancel => "Cancel",
+            Self::Open => "Open",
+            Self::Show => "Show in folder",
+        }
+    }
+
+    /// Accessible name of the button for this file.
+    #[must_use]
+    pub fn name(self, file: &str) -> String {
+        match self {
+            Self::Show => format!("Show {file} in folder"),
+            other => format!("{} {file}", other.label()),
+        }
+    }
+
+    /// Whether the button is there.
+    #[must_use]
+    pub const fn is_offered(self, status: DownloadStatus) -> bool {
+        match self {
+            Self::Pause => status.can_pause(),
+            Self::Resume => status.can_resume(),
+            Self::Retry => status.can_retry(),
+            Self::Cancel => status.can_cancel(),
+            Self::Open | Self::Show => matches!(status, DownloadStatus::Completed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(status: DownloadStatus) -> Vec<Command> {
+        Command::ALL.into_iter().filter(|command| command.is_offered(status)).collect()
+    }
+
+    #[test]
+    fn names_are_the_contract() {
+        let names: Vec<String> = Command::ALL.into_iter().map(|command| command.name("a.mp4")).collect();
+        let contract = [
+            "Pause a.mp4",
+            "Resume a.mp4",
+            "Retry a.mp4",
+            "Open a.mp4",
+            "Show a.mp4 in folder",
+            "Cancel a.mp4",
+        ];
+        assert_eq!(names, contract);
+    }
+
+    #[test]
+    fn a_row_offers_what_the_daemon_allows() {
+        use Command::{Cancel, Open, Pause, Resume, Retry, Show};
+        assert_eq!(offered(DownloadStatus::Queued), [Pause, Cancel]);
+        assert_eq!(offered(DownloadStatus::Downloading), [Pause, Cancel]);
+        assert_eq!(offered(DownloadStatus::Finishing), [Cancel]);
+        assert_eq!(offered(DownloadStatus::Paused), [Resume, Cancel]);
+        assert_eq!(offered(DownloadStatus::Error), [Retry, Cancel]);
+        assert_eq!(offered(DownloadStatus::Cancelled), [Retry]);
+        assert_eq!(offered(DownloadStatus::Completed), [Open, Show]);
+    }
+}

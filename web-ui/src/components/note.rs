@@ -1,0 +1,28 @@
+//! An error where it happened, with the one thing to do about it.
+
+use leptos::prelude::*;
+use weir_protocol::{Action, ErrorInfo};
+
+use super::icon::{Icon, icon};
+use crate::format;
+
+/// The sentence, and below it whatever `extra` offers.
+pub fn error_note(error: &ErrorInfo, extra: impl IntoView + 'static) -> impl IntoView {
+    let message = error.message.clone();
+    view! {
+        <div class="note note-error">
+            {icon(|| Icon::Warning)}
+            <p><bdi dir="auto" title=message.clone()>{message.clone()}</bdi> {extra}</p>
+        </div>
+    }
+}
+
+/// A link to the page something was found on, where the error says to go there. Addresses that are not of the
+/// web never become links.
+pub fn page_link(error: &ErrorInfo, page_url: Option<&str>) -> Option<impl IntoView + use<>> {
+    let wanted = matches!(error.action, Some(Action::OpenPage));
+    let address = page_url.filter(|address| wanted && format::is_web(address))?.to_owned();
+    Some(view! {
+        <a class="note-action" href=address target="_blank" rel="noopener noreferrer">"Open the page"</a>
+    })
+}

@@ -1,0 +1,250 @@
+//! One download: name, bar, figures, error, buttons.
+//!
+//! Invariant: a button that changes its meaning (Pause becomes Resume) is the same element, so the keyboard's
+//! focus stays where it was.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use weir_protocol::{Download, DownloadId, DownloadStatus};
+
+use super::bar::progress_bar;
+use super::icon::{Icon, icon};
+use super::note::{error_note, page_link};
+use crate::command::Command;
+use crate::store::Store;
+use crate::{browser, format};
+
+/// Where a row stands, which decides what it has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The popup: little room, the commands only.
+    Popup,
+    /// The page: also where it came from, when, copy of the file, removal.
+    Page,
+}
+
+/// One row, as the content of a list item.
+pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView {
+    let name = Memo::new(move |_| store.with_row(id, |row| row.filename.clone()).unwrap_or_default());
+    let status = Memo::new(move |_| store.with_row(id, |row| row.status));
+    let barred = Memo::new(move |_| status.get().is_some_and(has_bar));
+    view! {
+        <div class="row" data-status=move || status.get().map(DownloadStatus::as_str)>
+            <div class="row-main">
+                <p class="row-name" title=move || name.get()>
+                    <bdi dir="auto">{move || name.get()}</bdi>
+                </p>
+                {move || barred.get().then(|| progress_bar(store, id, name))}
+                <p class="facts">{facts(store, id, place)}</p>
+                {notes(store, id)}
+            </div>
+            <div class="row-buttons">
+                {slot(store, id, name, status, [Command::Pause, Command::Resume, Command::Retry, Command::Open])}
+                {slot(store, id, name, status, [Command::Show, Command::Cancel, Command::Cancel, Command::Cancel])}
+                {(place == Place::Page).then(|| page_buttons(store, id, name, status))}
+                {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}
+            </div>
+        </div>
+    }
+}
+
+const fn has_bar(status: DownloadStatus) -> bool {
+    status.is_active() || matches!(status, DownloadStatus::Paused | DownloadStatus::Error)
+}
+
+fn facts(store: Store, id: DownloadId, place: Place) -> impl IntoView {
+    let line = move || {
+        store.with_row(id, |row| {
+            let mut parts = format::facts(row);
+            if place == Place::Page {
+                parts.extend(row.quality.clone());
+                parts.extend(origin(row));
+            }
+            parts.join(" · ")
+        })
+    };
+    // Formatting a moment is dear next to the rest; it depends on two strings that hardly ever change.
+    let moment = Memo::new(move |_| {
+        store.with_row(id, |row| row.finished_at.clone().unwrap_or_else(|| row.created_at.clone()))
+    });
+    let when = (place == Place::Page).then(|| {
+        view! {
+            <time class="row-when" datetime=move || moment.get()>
+                {move || moment.get().map(|moment| browser::local_time(&moment))}
+            </time>
+        }
+    });
+    view! {
+        <span class="row-figures">{line}</span>
+        {when}
+    }
+}
+
+/// The host a download came from: of the page when there is one, else of the address.
+fn origin(row: &Download) -> Option<String> {
+    row.page_url.as_deref().and_then(format::host).or_else(|| format::host(&row.url)).map(str::to_owned)
+}
+
+fn notes(store: Store, id: DownloadId) -> impl IntoView {
+    let failed = Memo::new(move |_| {
+        store
+            .with_row(id, |row| {
+                let failed = row.status == DownloadStatus::Error;
+                row.error.clone().filter(|_| failed).map(|error| (error, row.page_url.clone()))
+            })
+            .flatten()
+    });
+    let notice = Memo::new(move |_| store.notice(id));
+    move || {
+        // The answer to what was just tried comes first; the older failure is still in the status.
+        if let Some(notice) = notice.get() {
+            let dismiss = view! {
+                <button type="button" class="note-action" on:click=move |_| store.dismiss(id)>"Dismiss"</button>
+            };
+            return Some(error_note(&notice, dismiss).into_any());
+        }
+        let (error, page_url) = failed.get()?;
+        let link = page_link(&error, page_url.as_deref());
+        Some(error_note(&error, link).into_any())
+    }
+}
+
+const fn picture(command: Command) -> Icon {
+    match command {
+        Command::Pause => Icon::Pause,
+        Command::Resume => Icon::Resume,
+        Command::Retry => Icon::Retry,
+        Command::Cancel => Icon::Cancel,
+        Command::Open => Icon::Open,
+        Command::Show => Icon::Folder,
+    }
+}
+
+/// A button for whichever of these commands the status allows.
+fn slot(
+    store: Store,
+    id: DownloadId,
+    name: Memo<String>,
+    status: Memo<Option<DownloadStatus>>,
+    commands: [Command; 4],
+) -> impl IntoView {
+    let offered = Memo::new(move |_| {
+        let status = status.get()?;
+        commands.into_iter().find(|command| command.is_offered(status))
+    });
+    // The last one keeps its face while the button hides, so nothing flickers in between.
+    let face = move || offered.get().unwrap_or(commands[0]);
+    let busy = Memo::new(move |_| store.busy(id).is_some());
+    view! {
+        <button
+            type="button"
+            class="icon-button"
+            hidden=move || offered.get().is_none()
+            aria-label=move || face().name(&name.get())
+            title=move || face().label()
+            aria-busy=move || busy.get().then_some("true")
+            on:click=move |_| if let Some(command) = offered.get_untracked() { store.command(id, command) }
+        >
+            {icon(move || picture(face()))}
+        </button>
+    }
+}
+
+fn remove_button(store: Store, id: DownloadId, name: Memo<String>) -> impl IntoView {
+    view! {
+        <button
+            type="button"
+            class="icon-button"
+            aria-label=move || format!("Remove {}", name.get())
+            title="Remove"
+            on:click=move |_| store.removing.set(Some(id))
+        >
+            {icon(|| Icon::Bin)}
+        </button>
+    }
+}
+
+fn popup_remove(
+    store: Store,
+    id: DownloadId,
+    name: Memo<String>,
+    status: Memo<Option<DownloadStatus>>,
+) -> impl IntoView {
+    let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
+    move || finished.get().then(|| remove_button(store, id, name))
+}
+
+fn page_buttons(
+    store: Store,
+    id: DownloadId,
+    name: Memo<String>,
+    status: Memo<Option<DownloadStatus>>,
+) -> impl IntoView {
+    let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
+    let address = move || store.client.with(|client| client.as_ref().map(|client| client.file_address(id)));
+    let save = move || {
+        finished.get().then(|| {
+            view! {
+                <a
+                    class="icon-button"
+                    href=address
+                    download=move || name.get()
+                    aria-label=move || format!("Save a copy of {}", name.get())
+                    title="Save a copy"
+                >
+                    {icon(|| Icon::Save)}
+                </a>
+            }
+        })
+    };
+    let link = move || store.with_row(id, |row| row.url.clone()).unwrap_or_default();
+    view! {
+        {save}
+        {copy_button(store, move || format!("Copy link of {}", name.get()), link, false)}
+        {remove_button(store, id, name)}
+    }
+}
+
+/// A button that puts text on the clipboard and shows that it did.
+pub fn copy_button(
+    store: Store,
+    name: impl Fn() -> String + Send + Sync + 'static,
+    text: impl Fn() -> String + Send + 'static,
+    worded: bool,
+) -> impl IntoView {
+    let (copied, set_copied) = signal(None::<bool>);
+    let copy = move |_| {
+        let text = untrack(&text);
+        spawn_local(async move {
+            let done = browser::copy(&text).await;
+            store.say(if done { "Copied." } else { "The browser did not allow copying." });
+            set_copied.set(Some(done));
+            browser::sleep(2_000).await;
+            // The row may have left meanwhile.
+            let _ = set_copied.try_set(None);
+        });
+    };
+    let face = move || match copied.get() {
+        Some(true) => Icon::Done,
+        Some(false) => Icon::Warning,
+        None => Icon::Copy,
+    };
+    let title = move || match copied.get() {
+        Some(true) => "Copied",
+        Some(false) => "Not allowed",
+        None if worded => "Copy",
+        None => "Copy link",
+    };
+    view! {
+        <button
+            type="button"
+            class=if worded { "button" } else { "icon-button" }
+            aria-label=name
+            title=title
+            on:click=copy
+        >
+            {icon(face)}
+            {worded.then_some(view! { <span>{title}</span> })}
+        </button>
+    }
+}

@@ -1,0 +1,283 @@
+//! Numbers as a person reads them: sizes, rates, times, and the sentence of a progress bar.
+//!
+//! Pure; never touches the DOM. Invariant: what is said is never more than what is known: an unknown size
+//! gives no percentage, and no figure reaches "100 %" before the download is completed.
+
+use weir_protocol::{Download, DownloadKind, DownloadStatus, Variant};
+
+const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+
+/// A number of bytes in SI units: `640 kB`, `3.1 MB`, `124 MB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    // As f64 on purpose: three digits are shown, so the rounding above 2^53 cannot be seen.
+    let mut value = count as f64;
+    let mut unit = 0;
+    // 999.5 would be shown as 1000: it belongs to the next unit already.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("TB");
+    // Below a megabyte a decimal says nothing useful; above, it keeps a live figure from looking frozen.
+    if unit < 2 || value >= 99.95 { format!("{value:.0} {name}") } else { format!("{value:.1} {name}") }
+}
+
+/// A rate: `3.1 MB/s`.
+#[must_use]
+pub fn speed(bytes_per_second: u64) -> String {
+    format!("{}/s", bytes(bytes_per_second))
+}
+
+/// Time left, coarser the longer it takes: `45 s left`, `2 min left`, `1 h 5 min left`, `3 d left`.
+#[must_use]
+pub fn time_left(seconds: u64) -> String {
+    match seconds {
+        0..=59 => format!("{} s left", seconds.max(1)),
+        60..=3569 => format!("{} min left", (seconds + 30) / 60),
+        3570..=86_399 => {
+            let minutes = (seconds + 30) / 60;
+            match minutes % 60 {
+                0 => format!("{} h left", minutes / 60),
+                rest => format!("{} h {rest} min left", minutes / 60),
+            }
+        }
+        _ => format!("{} d left", (seconds + 43_200) / 86_400),
+    }
+}
+
+/// Length of a piece of media: `4:07`, `1:02:03`.
+#[must_use]
+pub fn duration(milliseconds: u64) -> String {
+    let seconds = (milliseconds + 500) / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// Whole percent, 0–100, rounded down: 99.9 is not yet 100.
+#[must_use]
+pub fn percent(progress: f64) -> u8 {
+    if progress.is_finite() { progress.clamp(0.0, 100.0) as u8 } else { 0 }
+}
+
+/// What a progress bar may claim: a percentage, or none while the whole is unknown.
+#[must_use]
+pub fn bar_value(download: &Download) -> Option<u8> {
+    let unknown = match download.status {
+        DownloadStatus::Resolving => download.progress <= 0.0,
+        DownloadStatus::Downloading => download.progress <= 0.0 && download.total_bytes.is_none(),
+        _ => false,
+    };
+    (!unknown).then(|| percent(download.progress))
+}
+
+/// Name of a status, for a person.
+#[must_use]
+pub const fn status(status: DownloadStatus) -> &'static str {
+    match status {
+        DownloadStatus::Queued => "Waiting",
+        DownloadStatus::Resolving => "Asking the server",
+        DownloadStatus::Downloading => "Downloading",
+        DownloadStatus::Finishing => "Finishing",
+        DownloadStatus::Completed => "Completed",
+        DownloadStatus::Paused => "Paused",
+        DownloadStatus::Error => "Failed",
+        DownloadStatus::Cancelled => "Cancelled",
+    }
+}
+
+/// Name of a kind, for a person.
+#[must_use]
+pub const fn kind(kind: DownloadKind) -> &'static str {
+    match kind {
+        DownloadKind::File => "File",
+        DownloadKind::Hls => "HLS stream",
+    }
+}
+
+/// What a screen reader says of a bar: `42 %, 3.1 MB/s, 2 min left`.
+#[must_use]
+pub fn bar_text(download: &Download) -> String {
+    let mut parts = Vec::with_capacity(3);
+    match download.status {
+        DownloadStatus::Downloading => match bar_value(download) {
+            Some(value) => parts.push(format!("{value} %")),
+            None => parts.push(format!("{} so far", bytes(download.received_bytes))),
+        },
+        DownloadStatus::Paused | DownloadStatus::Error => {
+            parts.push(format!("{} %", percent(download.progress)));
+            parts.push(status(download.status).to_lowercase());
+        }
+        other => parts.push(status(other).to_lowercase()),
+    }
+    if download.status == DownloadStatus::Downloading {
+        parts.push(speed(download.speed));
+        parts.extend(download.eta.map(time_left));
+    }
+    parts.join(", ")
+}
+
+/// The line of figures under a name, in the order of interest.
+#[must_use]
+pub fn facts(download: &Download) -> Vec<String> {
+    let mut facts = Vec::with_capacity(4);
+    match download.status {
+        DownloadStatus::Downloading => {
+            facts.extend(bar_value(download).map(|value| format!("{value} %")));
+            facts.push(amount(download));
+            facts.push(speed(download.speed));
+            facts.extend(download.eta.map(time_left));
+        }
+        DownloadStatus::Completed => {
+            facts.push(bytes(download.total_bytes.unwrap_or(download.received_bytes)));
+        }
+        DownloadStatus::Paused | DownloadStatus::Error | DownloadStatus::Finishing => {
+            facts.push(status(download.status).to_owned());
+            if download.received_bytes > 0 {
+                facts.push(amount(download));
+            }
+        }
+        other => facts.push(status(other).to_owned()),
+    }
+    facts
+}
+
+/// `12.4 MB of 30.0 MB`, or what is there while the whole is unknown.
+fn amount(download: &Download) -> String {
+    match download.total_bytes {
+        Some(total) => format!("{} of {}", bytes(download.received_bytes), bytes(total)),
+        None => bytes(download.received_bytes),
+    }
+}
+
+/// One entry of a quality list: `1080p · about 640 MB`.
+#[must_use]
+pub fn variant(variant: &Variant) -> String {
+    match variant.estimated_bytes {
+        Some(size) => format!("{} · about {}", variant.label, bytes(size)),
+        None => variant.label.clone(),
+    }
+}
+
+/// Host of an address, for a line of its own; none when it has no host.
+#[must_use]
+pub fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    (!host.is_empty()).then_some(host)
+}
+
+/// Whether an address from outside may become a link.
+#[must_use]
+pub fn is_web(url: &str) -> bool {
+    url.get(..8).is_some_and(|start| {
+        let start = start.to_ascii_lowercase();
+        start.starts_with("https://") || start.starts_with("http://")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::tests::download;
+
+    #[test]
+    fn sizes_have_three_digits_and_the_right_unit() {
+        let rows = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1 kB"),
+            (640_400, "640 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (3_140_000, "3.1 MB"),
+            (99_949_999, "99.9 MB"),
+            (99_960_000, "100 MB"),
+            (999_600_000, "1.0 GB"),
+            (5_000_000_000_000_000, "5000 TB"),
+        ];
+        for (count, text) in rows {
+            assert_eq!(bytes(count), text, "{count}");
+        }
+    }
+
+    #[test]
+    fn time_left_never_says_sixty() {
+        let rows = [
+            (0, "1 s left"),
+            (59, "59 s left"),
+            (60, "1 min left"),
+            (89, "1 min left"),
+            (90, "2 min left"),
+            (3569, "59 min left"),
+            (3570, "1 h left"),
+            (3900, "1 h 5 min left"),
+            (7170, "2 h left"),
+            (86_400, "1 d left"),
+            (300_000, "3 d left"),
+        ];
+        for (seconds, text) in rows {
+            assert_eq!(time_left(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn durations_are_clocks() {
+        assert_eq!(duration(0), "0:00");
+        assert_eq!(duration(247_400), "4:07");
+        assert_eq!(duration(59_600), "1:00");
+        assert_eq!(duration(3_723_000), "1:02:03");
+    }
+
+    #[test]
+    fn percent_is_never_early_and_never_out_of_range() {
+        assert_eq!(percent(99.99), 99);
+        assert_eq!(percent(100.0), 100);
+        assert_eq!(percent(-3.0), 0);
+        assert_eq!(percent(250.0), 100);
+        assert_eq!(percent(f64::NAN), 0);
+    }
+
+    #[test]
+    fn a_bar_says_what_is_known() {
+        let mut row = download(1, DownloadStatus::Downloading);
+        row.progress = 42.7;
+        row.speed = 3_100_000;
+        row.eta = Some(120);
+        row.received_bytes = 4_270_000;
+        row.total_bytes = Some(10_000_000);
+        assert_eq!(bar_text(&row), "42 %, 3.1 MB/s, 2 min left");
+        assert_eq!(facts(&row), ["42 %", "4.3 MB of 10.0 MB", "3.1 MB/s", "2 min left"]);
+        assert_eq!(bar_value(&row), Some(42));
+
+        row.total_bytes = None;
+        row.progress = 0.0;
+        row.eta = None;
+        assert_eq!(bar_text(&row), "4.3 MB so far, 3.1 MB/s");
+        assert_eq!(bar_value(&row), None);
+
+        // A playlist knows how far it is without knowing its size.
+        row.progress = 10.0;
+        assert_eq!(bar_value(&row), Some(10));
+
+        row.status = DownloadStatus::Paused;
+        assert_eq!(bar_text(&row), "10 %, paused");
+    }
+
+    #[test]
+    fn hosts_are_found_without_the_credentials_before_them() {
+        assert_eq!(host("https://me:secret@example.org:8443/a?b#c"), Some("example.org:8443"));
+        assert_eq!(host("https://example.org"), Some("example.org"));
+        assert_eq!(host("nonsense"), None);
+    }
+
+    #[test]
+    fn only_web_addresses_become_links() {
+        assert!(is_web("HTTPS://example.org"));
+        assert!(is_web("http://a"));
+        assert!(!is_web("javascript:alert(1)"));
+        assert!(!is_web("http:/a"));
+        assert!(!is_web(""));
+    }
+}
