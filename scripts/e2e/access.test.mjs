@@ -1,0 +1,80 @@
+// Accessibility by rule: nothing serious or critical on any view, in either theme, empty and full.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { downloadButton, found, offered, openPage, row } from './journey.mjs';
+import { scenario } from './scenario.mjs';
+
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Runs axe on what a tab shows now, in both themes. */
+async function check(page, what) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+    const grave = violations
+      .filter((one) => ['serious', 'critical'].includes(one.impact))
+      .map((one) => `${one.id} (${one.impact}): ${one.nodes.map((node) => `${node.target}: ${node.failureSummary}`).join('; ')}`);
+    assert.deepEqual(grave, [], `${what}, ${colorScheme}`);
+    await fits(page, `${what}, ${colorScheme}`);
+  }
+}
+
+/** Nothing sticks out to the right. */
+async function fits(page, what) {
+  const { wide, room } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
+    room: document.documentElement.clientWidth,
+  }));
+  assert.ok(wide <= room, `${what} is ${wide} px wide in ${room} px`);
+}
+
+scenario('no serious finding in popup and page, empty', {}, async ({ machine, site }) => {
+  const { tab } = await machine.open(`${site.origin}/none.html`);
+  const popup = await machine.popup(tab);
+  await popup.getByRole('button', { name: 'All downloads' }).waitFor();
+  await check(popup, 'empty popup');
+  const page = await openPage(machine, popup);
+  await page.getByText('Nothing downloaded yet').waitFor();
+  await check(page, 'empty page');
+  const { url } = await machine.endpoint();
+  await machine.context.clearCookies();
+  await page.goto(url);
+  await page.getByText('weir open').first().waitFor();
+  await check(page, 'page without a session');
+});
+
+scenario('no serious finding in a popup without the host', { installed: false }, async ({ machine, site }) => {
+  const { tab } = await machine.open(`${site.origin}/talk.html`);
+  await found(machine, tab);
+  const popup = await machine.popup(tab);
+  await popup.getByText('weir install').first().waitFor();
+  await check(popup, 'popup without the host');
+});
+
+scenario('no serious finding in popup and page, full', {}, async ({ machine, site }) => {
+  const { tab } = await machine.open(`${site.origin}/slow-20000/talk.html`);
+  await found(machine, tab);
+  const popup = await machine.popup(tab);
+  const [name] = await offered(popup);
+  await downloadButton(popup, name).click();
+  const running = await row(machine, (one) => one.status === 'downloading' && one.progress > 0);
+  const add = (path, more) => machine.api('POST', '/download', { url: `${site.origin}${path}`, ...more });
+  await add('/media/clip.mp4');
+  await add('/media/missing.mp4');
+  await add('/slow-20000/media/clip.mp4', { paused: true, filename: 'a very long name that must not push anything out of sight '.repeat(3) + '.mp4' });
+  for (const status of ['completed', 'error', 'paused']) await row(machine, (one) => one.status === status);
+  await popup.getByRole('progressbar', { name: running.filename }).waitFor();
+  await check(popup, 'full popup');
+
+  const page = await openPage(machine, popup);
+  await page.getByRole('progressbar', { name: running.filename }).waitFor();
+  await check(page, 'full page');
+  await page.setViewportSize({ width: 320, height: 700 });
+  await check(page, 'full page, 320 px');
+  await page.setViewportSize({ width: 1000, height: 800 });
+  await page.getByRole('button', { name: 'Add download' }).click();
+  await check(page, 'page, adding');
+});

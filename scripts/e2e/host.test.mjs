@@ -1,0 +1,70 @@
+// When the native side is missing, or dies in the middle.
+
+import assert from 'node:assert/strict';
+import { completed, downloadButton, found, offered, openPage, qualityOf, row } from './journey.mjs';
+import { until } from './machine.mjs';
+import { probe, SECONDS } from './media.mjs';
+import { freePort } from '../bench/measure.mjs';
+import { scenario } from './scenario.mjs';
+
+scenario('without the host, streams are shown and the way to get it', { installed: false }, async ({ machine, site }) => {
+  const { tab } = await machine.open(`${site.origin}/talk.html`);
+  await found(machine, tab);
+  const popup = await machine.popup(tab);
+  const [name] = await offered(popup);
+  assert.match(name, /A talk about weirs/);
+  await popup.getByText('weir install').first().waitFor();
+  const recheck = popup.getByRole('button', { name: 'Recheck' });
+  await recheck.click();
+  // Still missing: the answer is visible, not silence.
+  await popup.getByText('weir install').first().waitFor();
+
+  await machine.install();
+  await recheck.click();
+  await popup.getByText('weir install').first().waitFor({ state: 'detached' });
+  await qualityOf(popup, name).selectOption({ index: 1 });
+  await downloadButton(popup, name).click();
+  const started = await row(machine, (one) => one.kind === 'hls');
+  await completed(machine, started.id);
+});
+
+// The page's address must still be right after the restart, so this machine has a port of its own.
+const port = await freePort();
+scenario('a daemon killed in the middle of a download is recovered from by popup and page', { port }, async ({ machine, site, report }) => {
+  const { tab } = await machine.open(`${site.origin}/slow-25000/talk.html`);
+  await found(machine, tab);
+  const popup = await machine.popup(tab);
+  const [name] = await offered(popup);
+  const smallest = (await qualityOf(popup, name).locator('option').count()) - 1;
+  await qualityOf(popup, name).selectOption({ index: smallest });
+  await downloadButton(popup, name).click();
+  const started = await row(machine, (one) => one.status === 'downloading' && one.progress > 5);
+  const page = await openPage(machine, popup);
+  await page.getByRole('progressbar', { name: started.filename }).waitFor();
+
+  const old = await machine.stopDaemon('SIGKILL');
+  const killed = Date.now();
+  const fresh = await until('a new daemon', async () => {
+    const endpoint = await machine.endpoint();
+    return endpoint && endpoint.pid !== old.pid && endpoint;
+  }, { timeout: 20_000 });
+  assert.equal(fresh.url, old.url);
+  const again = await row(machine, (one) => one.id === started.id && one.status === 'downloading');
+  assert.ok(again.progress > 0, 'what was there is kept');
+
+  // Nobody touches popup or page: both show the bar move again by themselves.
+  for (const [what, one] of [['popup', popup], ['page', page]]) {
+    const bar = one.getByRole('progressbar', { name: started.filename });
+    const value = async () => Number(await bar.getAttribute('aria-valuenow', { timeout: 500 }).catch(() => NaN));
+    const first = await until(`the bar of the ${what}`, value, { timeout: 20_000 });
+    await until(`the ${what} to move on from ${first}`, async () => {
+      const now = await value();
+      return now > first || (await one.getByRole('button', { name: `Open ${started.filename}` }).isVisible());
+    }, { timeout: 20_000 });
+    report(`${what} live again ${Date.now() - killed} ms after kill -9`);
+  }
+  const done = await completed(machine, started.id, { timeout: 90_000 });
+  const facts = await probe(done.path);
+  assert.ok(Math.abs(facts.seconds - SECONDS) <= 0.2, `${facts.seconds} s`);
+  for (const one of [popup, page]) await one.getByRole('button', { name: `Open ${done.filename}` }).waitFor();
+});
