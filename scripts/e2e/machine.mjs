@@ -2,7 +2,7 @@
 // and its native messaging, and the daemon the browser starts through it.
 //
 // Never touches the real home, the real profile or a daemon that was there before. Invariant: `close()` leaves no
-// process and no file behind.
+// process behind, and no file in a folder it made itself.
 
 import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -59,18 +59,19 @@ export class Machine {
 
   /**
    * A machine with Weir installed for its browser profile, unless `installed` is false. `port` is the daemon's
-   * (0: any free one). Starts nothing yet.
+   * (0: any free one). `keep` names a folder to use that stays behind. Starts nothing yet.
    */
-  static async make({ installed = true, port = 0, env = {} } = {}) {
+  static async make({ installed = true, port = 0, keep = null, env = {} } = {}) {
     const machine = new Machine();
-    const folder = await mkdtemp(path.join(tmpdir(), 'weir-e2e-'));
+    machine.kept = keep !== null;
+    const folder = keep ?? (await mkdtemp(path.join(tmpdir(), 'weir-e2e-')));
     machine.folders = {
       folder,
       home: path.join(folder, 'home'),
       downloads: path.join(folder, 'downloads'),
       profile: path.join(folder, 'profile'),
     };
-    for (const one of [machine.folders.downloads, machine.folders.profile]) await mkdir(one);
+    for (const one of [machine.folders.downloads, machine.folders.profile]) await mkdir(one, { recursive: true });
     machine.weir = await program();
     machine.env = {
       ...process.env,
@@ -206,7 +207,7 @@ export class Machine {
     return endpoint;
   }
 
-  /** Ends everything and removes the folder. */
+  /** Ends everything and removes the folder, unless it is to be kept. */
   async close() {
     await this.context?.close();
     try {
@@ -214,7 +215,7 @@ export class Machine {
     } catch {
       await this.stopDaemon('SIGKILL');
     }
-    await rm(this.folders.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    if (!this.kept) await rm(this.folders.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }
 

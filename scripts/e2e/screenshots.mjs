@@ -1,0 +1,77 @@
+// The pictures of the README: popup and page, in both themes, empty and full. Run by hand:
+//
+//   node scripts/e2e/screenshots.mjs [FOLDER]
+//
+// Everything in them is real: a site on loopback, a daemon, downloads in every state.
+
+import { mkdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { completed, found, offered, openPage, row } from './journey.mjs';
+import { Machine } from './machine.mjs';
+import { mediaFolder } from './media.mjs';
+import { startSite } from './site.mjs';
+
+const LARGEST = 100_000;
+const folder = process.argv[2] || path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../docs');
+await mkdir(folder, { recursive: true });
+
+const site = await startSite(await mediaFolder());
+const machine = await Machine.make();
+try {
+  await machine.browse();
+  await shootAll();
+} finally {
+  await machine.close();
+  await site.close();
+}
+
+async function shootAll() {
+  const nothing = await machine.open(`${site.origin}/none.html`);
+  const empty = await machine.popup(nothing.tab);
+  await empty.getByRole('button', { name: 'All downloads' }).waitFor();
+  await shoot(empty, 'popup-empty', { width: 400, height: 400 });
+  const page = await openPage(machine, empty);
+  await page.getByText('Nothing downloaded yet').waitFor();
+  await shoot(page, 'page-empty', { width: 1000, height: 560 });
+  await empty.close();
+
+  await fill();
+  const talk = await machine.open(`${site.origin}/slow-15000/talk.html`);
+  await found(machine, talk.tab);
+  const popup = await machine.popup(talk.tab);
+  await offered(popup);
+  await popup.getByRole('progressbar').first().waitFor();
+  await shoot(popup, 'popup', { width: 400, height: 560 });
+  await page.getByRole('progressbar').first().waitFor();
+  await shoot(page, 'page', { width: 1000, height: 560 });
+}
+
+/** Downloads in every state, newest last. */
+async function fill() {
+  const add = async (url, more) => (await machine.api('POST', '/download', { url: site.origin + url, page_url: `${site.origin}/`, ...more })).body;
+  for (const filename of ['Weirs of the upper Thames.mp4', 'Fish ladders, explained.mp4', 'Field recording 4.mp4']) {
+    await completed(machine, (await add('/media/clip.mp4', { filename })).id);
+  }
+  const gone = await add('/media/gone.mp4', { filename: 'A lecture that moved.mp4' });
+  await row(machine, (one) => one.id === gone.id && one.status === 'error');
+  const later = await add('/slow-90000/media/clip.mp4', { filename: 'Later tonight.mp4' });
+  await row(machine, (one) => one.id === later.id && one.progress > 12);
+  await machine.api('POST', `/download/${later.id}/pause`);
+  const file = await add('/slow-60000/media/clip.mp4', { filename: 'River survey, part 2.mp4' });
+  const stream = await add('/slow-15000/media/hls/master.m3u8', { title: 'A talk about weirs', quality: '360p' });
+  for (const one of [file, stream]) await row(machine, (now) => now.id === one.id && now.progress > 8);
+}
+
+async function shoot(page, name, viewport) {
+  await page.bringToFront();
+  await page.setViewportSize(viewport);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    const file = path.join(folder, `${name}-${colorScheme}.png`);
+    await page.screenshot({ path: file, scale: 'css' });
+    const { size } = await stat(file);
+    console.log(`${file} ${(size / 1000).toFixed(1)} kB`);
+    if (size > LARGEST) throw new Error(`${file} is larger than ${LARGEST} bytes`);
+  }
+}
