@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! Start of the popup in the browser.
+
+fn main() {
+    weir_extension::popup::start();
+}

@@ -7,7 +7,7 @@ use super::icon::{Icon, icon};
 use crate::format;
 
 /// The sentence, and below it whatever `extra` offers.
-pub fn error_note(error: &ErrorInfo, extra: impl IntoView + 'static) -> impl IntoView {
+pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl IntoView + use<E> {
     let message = error.message.clone();
     view! {
         <div class="note note-error">

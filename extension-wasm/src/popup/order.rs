@@ -1,0 +1,153 @@
+//! From a detected stream to what the daemon is asked, and what a card says of it.
+//!
+//! Pure. Invariant: a protected stream is never ordered; everything the browser sent with the first request goes
+//! along, because a server may refuse the address without it.
+
+use weir_protocol::{Download, DownloadKind, DownloadStatus, NewDownload};
+use weir_web::format;
+
+use crate::stream::Stream;
+
+/// The order for this stream in this quality (a variant's id; none leaves the choice to the daemon).
+#[must_use]
+pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
+    let page = stream.kind == DownloadKind::Hls;
+    NewDownload {
+        url: stream.url.clone(),
+        kind: Some(stream.kind),
+        // A playlist's name is a title without an ending: the daemon knows which file it becomes.
+        filename: (!page).then(|| stream.name.clone()),
+        title: if page { Some(stream.name.clone()) } else { stream.title.clone() },
+        quality,
+        headers: stream.headers.clone(),
+        cookies: stream.cookies.clone(),
+        referer: stream.referer.clone(),
+        page_url: Some(stream.page_url.clone()).filter(|address| format::is_web(address)),
+        ..NewDownload::default()
+    }
+}
+
+/// The line under a stream's name.
+#[must_use]
+pub(super) fn facts(stream: &Stream) -> String {
+    let mut facts = vec![kind(stream).to_owned()];
+    facts.extend(stream.duration_ms.filter(|_| !stream.live).map(format::duration));
+    facts.extend(stream.total_bytes.map(format::bytes));
+    // With more than one there is a select that says it.
+    if let [only] = stream.variants.as_slice() {
+        facts.push(only.label.clone());
+    }
+    facts.join(" · ")
+}
+
+fn kind(stream: &Stream) -> &'static str {
+    let family = stream.content_type.as_deref().and_then(|mime| mime.split('/').next());
+    match (stream.kind, family) {
+        (DownloadKind::File, Some("video")) => "Video file",
+        (DownloadKind::File, Some("audio")) => "Audio file",
+        (DownloadKind::File, Some("image")) => "Picture",
+        (kind, _) => format::kind(kind),
+    }
+}
+
+/// What became of a stream: the newest download of the same address that was not given up.
+#[must_use]
+pub(super) fn fate<'a>(
+    stream_url: &str,
+    newest_first: impl Iterator<Item = &'a Download>,
+) -> Option<&'a Download> {
+    newest_first
+        .filter(|download| download.status != DownloadStatus::Cancelled)
+        .find(|download| download.url == stream_url)
+}
+
+/// The flag on a card whose stream is a download already.
+#[must_use]
+pub(super) fn flag(download: &Download) -> String {
+    match download.status {
+        DownloadStatus::Completed => "Downloaded".to_owned(),
+        DownloadStatus::Downloading => match format::bar_value(download) {
+            Some(value) => format!("Downloading {value} %"),
+            None => "Downloading".to_owned(),
+        },
+        status if status.is_active() => "In the queue".to_owned(),
+        status => format::status(status).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use weir_protocol::Variant;
+
+    fn stream(kind: DownloadKind) -> Stream {
+        Stream {
+            id: "1".to_owned(),
+            kind,
+            url: "https://cdn.example/a".to_owned(),
+            name: "A talk".to_owned(),
+            page_url: "https://example/talk".to_owned(),
+            title: Some("A talk – Example".to_owned()),
+            referer: Some("https://example/".to_owned()),
+            cookies: Some("a=b".to_owned()),
+            headers: BTreeMap::from([("user-agent".to_owned(), "x".to_owned())]),
+            content_type: None,
+            total_bytes: None,
+            duration_ms: None,
+            live: false,
+            protected: false,
+            variants: Vec::new(),
+        }
+    }
+
+    fn variant(label: &str) -> Variant {
+        Variant {
+            id: label.to_owned(),
+            label: label.to_owned(),
+            width: None,
+            height: None,
+            frame_rate: None,
+            bandwidth: None,
+            codecs: None,
+            estimated_bytes: None,
+        }
+    }
+
+    #[test]
+    fn an_order_carries_what_the_browser_sent() {
+        let order = order(&stream(DownloadKind::Hls), Some("720p".to_owned()));
+        assert_eq!(order.title.as_deref(), Some("A talk"));
+        assert_eq!(order.filename, None);
+        assert_eq!(order.quality.as_deref(), Some("720p"));
+        assert_eq!(order.cookies.as_deref(), Some("a=b"));
+        assert_eq!(order.referer.as_deref(), Some("https://example/"));
+        assert_eq!(order.page_url.as_deref(), Some("https://example/talk"));
+        assert_eq!(order.headers.len(), 1);
+    }
+
+    #[test]
+    fn a_file_keeps_its_name_and_odd_pages_stay_out() {
+        let mut file = stream(DownloadKind::File);
+        file.page_url = "chrome://newtab/".to_owned();
+        let order = order(&file, None);
+        assert_eq!(order.filename.as_deref(), Some("A talk"));
+        assert_eq!(order.title.as_deref(), Some("A talk – Example"));
+        assert_eq!(order.page_url, None);
+    }
+
+    #[test]
+    fn the_line_says_what_is_known_and_leaves_choices_to_the_select() {
+        let mut hls = stream(DownloadKind::Hls);
+        hls.duration_ms = Some(60_000);
+        hls.variants = vec![variant("1080p")];
+        assert_eq!(facts(&hls), "HLS stream · 1:00 · 1080p");
+        hls.variants.push(variant("720p"));
+        hls.live = true;
+        assert_eq!(facts(&hls), "HLS stream");
+        let mut file = stream(DownloadKind::File);
+        file.content_type = Some("video/mp4".to_owned());
+        file.total_bytes = Some(12_400_000);
+        assert_eq!(facts(&file), "Video file · 12.4 MB");
+    }
+}
