@@ -10,7 +10,7 @@ source "$(dirname "$0")/setup.sh"
 
 suite=${1:-}
 if [ -z "$suite" ] || [ ! -f "scripts/bench/$suite.mjs" ]; then
-  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$ROOT/scripts/$(basename "$0")"
   exit 2
 fi
 shift

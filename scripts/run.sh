@@ -14,7 +14,7 @@ args=("$@")
 for arg in "$@"; do
   case "$arg" in
     --headless | --port) ;;
-    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$ROOT/scripts/$(basename "$0")"; exit 0 ;;
     [0-9]*) ;;
     *) die "run.sh does not know $arg (try --help)" ;;
   esac

@@ -28,7 +28,7 @@ step "tests in Wasm, under Node"
 cargo test --package weir-extension --package weir-web --target wasm32-unknown-unknown
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # The licence rule is held by the tidy test above; advisories need the tool and its database, which a bare machine
 # does not have.

@@ -14,9 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "\
-cargo xtask build [--dev]    build dist/extension and dist/page; --dev: quick, unoptimised, budgets not checked
-cargo xtask wasm-test FILE   run a Wasm test binary under Node (needs --features wasm-test; cargo test calls it)";
+const USAGE: &str = "cargo xtask build [--dev]   build dist/extension and dist/page; --dev: quick, unoptimised, budgets not checked";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +22,6 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["build"] => build(wasm::Mode::Release),
         ["build", "--dev"] => build(wasm::Mode::Dev),
-        ["wasm-test", rest @ ..] => wasm_test(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())
@@ -53,17 +50,6 @@ fn build(mode: wasm::Mode) -> Result<()> {
         wasm::Mode::Release => report.check(),
         wasm::Mode::Dev => Ok(()),
     }
-}
-
-#[cfg(feature = "wasm-test")]
-fn wasm_test(args: &[&str]) -> Result<()> {
-    let args = std::iter::once("wasm-bindgen-test-runner").chain(args.iter().copied());
-    wasm_bindgen_cli::wasm_bindgen_test_runner::run_cli_with_args(args)
-}
-
-#[cfg(not(feature = "wasm-test"))]
-fn wasm_test(_args: &[&str]) -> Result<()> {
-    bail!("built without the feature `wasm-test`: run `cargo test --target wasm32-unknown-unknown` instead")
 }
 
 /// The workspace's folder.
