@@ -50,7 +50,7 @@ scenario('no serious finding in a popup without the host', { installed: false },
   const { tab } = await machine.open(`${site.origin}/talk.html`);
   await found(machine, tab);
   const popup = await machine.popup(tab);
-  await popup.getByText('weir install').first().waitFor();
+  await popup.getByRole('button', { name: 'Recheck' }).waitFor();
   await check(popup, 'popup without the host');
 });
 

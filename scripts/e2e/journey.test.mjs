@@ -85,7 +85,7 @@ scenario('a page without media offers nothing, and navigation forgets', {}, asyn
   await until('the badge to empty', async () => (await machine.badge(tab)) === '');
   const popup = await machine.popup(tab);
   await popup.waitForLoadState();
-  await popup.getByText(/nothing|no streams|none/i).first().waitFor();
+  await popup.getByText('Nothing found yet').waitFor();
   assert.equal(await popup.getByRole('button', { name: /^Download / }).count(), 0);
 });
 
