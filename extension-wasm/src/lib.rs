@@ -8,6 +8,7 @@ pub mod chrome;
 pub mod host;
 pub mod messages;
 pub mod playlist;
+pub mod popup;
 pub mod registry;
 pub mod request;
 pub mod storage;
