@@ -119,6 +119,8 @@ pub mod code {
     pub const OWN_ADDRESS: &str = "own_address";
     /// The finished file is no longer where it was put.
     pub const FILE_MISSING: &str = "file_missing";
+    /// The desktop could not, or must not, open the file.
+    pub const CANNOT_OPEN: &str = "cannot_open";
     /// A native-messaging frame that cannot be read.
     pub const BAD_FRAME: &str = "bad_frame";
     /// The caller is not an extension this host serves.

@@ -1,0 +1,66 @@
+//! `POST /meta`: what is behind an address, before anybody downloads it.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use weir_protocol::{Meta, MetaRequest, Variant};
+
+use super::Shared;
+use super::downloads::{check_headers, check_url};
+use super::error::ApiError;
+use super::input::{OptionalBody, Params};
+use crate::queue;
+use crate::store::RequestContext;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MetaParams {
+    url: Option<String>,
+}
+
+/// `POST /meta?url=…`, or the address and headers in a JSON body.
+pub(super) async fn meta(
+    State(door): Shared,
+    Params(params): Params<MetaParams>,
+    OptionalBody(body): OptionalBody<MetaRequest>,
+) -> Result<Json<Meta>, ApiError> {
+    let mut request = body.unwrap_or_default();
+    if let Some(url) = params.url {
+        request.url = url;
+    }
+    let url = check_url(&request.url)?;
+    let (headers, cookies) =
+        check_headers(&request.headers, request.cookies.as_deref(), request.referer.as_deref())?;
+    let context = RequestContext { headers, cookies, referer: request.referer, ..RequestContext::default() };
+    let source = queue::source(url.as_str(), &context)?;
+    let probe = door.engine.probe(&source).await?;
+    let duration_ms = probe.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    Ok(Json(Meta {
+        url: url.into(),
+        kind: queue::wire_kind(probe.kind),
+        title: probe.title,
+        filename: probe.filename,
+        duration_ms,
+        thumbnail: None,
+        total_bytes: probe.total_bytes,
+        content_type: probe.content_type,
+        resumable: probe.resumable,
+        live: probe.live,
+        variants: probe.variants.into_iter().map(|variant| wire_variant(variant, duration_ms)).collect(),
+    }))
+}
+
+fn wire_variant(variant: weir_media::hls::Variant, duration_ms: Option<u64>) -> Variant {
+    // Bits per second times milliseconds: 8 bits a byte, 1000 ms a second.
+    let estimated_bytes = variant.bandwidth.zip(duration_ms).map(|(rate, ms)| rate.saturating_mul(ms) / 8000);
+    Variant {
+        id: variant.id,
+        label: variant.label,
+        width: variant.width,
+        height: variant.height,
+        frame_rate: variant.frame_rate,
+        bandwidth: variant.bandwidth,
+        codecs: variant.codecs,
+        estimated_bytes,
+    }
+}

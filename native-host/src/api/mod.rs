@@ -1,0 +1,111 @@
+//! The one door: REST and `/ws` on loopback.
+//!
+//! Owns routes, who may use them, and how answers look. Never changes a download itself: the queue does. Invariant:
+//! every request, whatever its path, passes the checks of [`guard`] in their order before a handler sees it.
+
+mod credentials;
+mod downloads;
+mod error;
+mod guard;
+mod input;
+mod meta;
+mod page;
+mod session;
+mod ws;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::middleware;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use weir_engine::Engine;
+use weir_protocol::Health;
+
+use crate::config::Config;
+use crate::endpoint::Token;
+use crate::queue::Queue;
+use crate::store::Store;
+use credentials::Credentials;
+use error::ApiError;
+
+/// What handlers work with.
+pub(crate) struct Door {
+    pub(crate) config: Config,
+    /// The port the door is open on.
+    pub(crate) port: u16,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) engine: Engine,
+    credentials: Credentials,
+}
+
+pub(crate) type Shared = State<Arc<Door>>;
+
+impl Door {
+    pub(crate) fn new(
+        config: Config,
+        port: u16,
+        token: Token,
+        store: Store,
+        queue: Queue,
+        engine: Engine,
+    ) -> Self {
+        Self { config, port, store, queue, engine, credentials: Credentials::new(token, port) }
+    }
+}
+
+/// Every route behind every check.
+pub(crate) fn router(door: Arc<Door>) -> Router {
+    let open = Router::new()
+        .route("/health", get(health))
+        .route("/session", post(session::open))
+        .route("/", get(page::index_or_socket))
+        .merge(page::assets());
+    let closed = Router::new()
+        .route("/session/ticket", post(session::ticket))
+        .route("/ws", get(ws::upgrade))
+        .route("/meta", post(meta::meta))
+        .route("/list", get(downloads::list))
+        .route("/download", post(downloads::add))
+        .route("/download/{id}", get(downloads::get).patch(downloads::patch).delete(downloads::delete))
+        .route("/download/{id}/pause", post(downloads::pause))
+        .route("/download/{id}/resume", post(downloads::resume))
+        .route("/download/{id}/cancel", post(downloads::cancel))
+        .route("/download/{id}/retry", post(downloads::retry))
+        .route("/download/{id}/file", get(downloads::file))
+        .route("/download/{id}/open", post(downloads::open))
+        .route("/download/{id}/show", post(downloads::show))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&door), guard::authorize));
+    open.merge(closed)
+        .fallback(guard::not_found)
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&door), guard::admit))
+        .with_state(door)
+}
+
+#[derive(Deserialize)]
+struct HealthQuery {
+    challenge: Option<String>,
+}
+
+/// `GET /health`: alive, and with `?challenge=` a proof of being this user's daemon.
+async fn health(
+    State(door): Shared,
+    Query(query): Query<HealthQuery>,
+) -> Result<axum::Json<Health>, ApiError> {
+    let proof = match query.challenge {
+        Some(challenge)
+            if challenge.len() <= 128
+                && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') =>
+        {
+            Some(door.credentials.proof(&challenge))
+        }
+        Some(_) => {
+            return Err(ApiError::bad_request("`challenge` is at most 128 letters, digits, `-` and `_`."));
+        }
+        None => None,
+    };
+    Ok(axum::Json(Health { status: "ok".to_owned(), proof }))
+}

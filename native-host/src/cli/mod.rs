@@ -1,0 +1,204 @@
+//! The command line: what can be typed, and which room does it.
+//!
+//! The only place that prints to stdout. Exit status: 0 done, 1 failed, 2 usage, 130 interrupted and resumable.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+mod bars;
+mod cookies;
+mod get;
+mod manage;
+mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use weir_protocol::DownloadId;
+
+use crate::config::Config;
+use crate::daemon;
+use crate::home::Home;
+use crate::install::Target;
+
+/// Brings streams and files home: fast, complete, verifiable, and private to this machine.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100)]
+struct Cli {
+    /// Answer with JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Download here and now, without the daemon.
+    Get(get::GetArgs),
+    /// Give the daemon an address to download.
+    Add(manage::AddArgs),
+    /// Show queue and history.
+    #[command(alias = "ls")]
+    List(manage::ListArgs),
+    /// Pause downloads; what has arrived is kept.
+    Pause(Ids),
+    /// Go on with paused downloads.
+    Resume(Ids),
+    /// Try failed or cancelled downloads again.
+    Retry(Ids),
+    /// Give downloads up; what has arrived is removed.
+    Cancel(Ids),
+    /// Take downloads out of the list, cancelling what runs.
+    #[command(alias = "rm")]
+    Remove {
+        #[command(flatten)]
+        ids: Ids,
+        /// Delete the finished files too.
+        #[arg(long)]
+        files: bool,
+    },
+    /// Print every event as a line of JSON until interrupted.
+    Watch,
+    /// Open the companion page in the browser.
+    Open {
+        /// Only print its address, which opens once within 30 seconds.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Tell whether the daemon runs, and where.
+    Status,
+    /// Print the token that opens the daemon's door.
+    Token {
+        /// Replace it first; every session ends.
+        #[arg(long)]
+        rotate: bool,
+    },
+    /// Run the daemon in the foreground.
+    Serve {
+        /// Port of the door; 0 is any free one.
+        #[arg(long)]
+        port: Option<u16>,
+        /// Where finished files go.
+        #[arg(long, value_name = "DIR")]
+        download_dir: Option<PathBuf>,
+        /// Leave the terminal and log to weir.log.
+        #[arg(long, hide = true)]
+        detached: bool,
+    },
+    /// Stop the daemon; downloads go on at its next start.
+    Stop,
+    /// Register the native-messaging host with the browsers found.
+    Install(InstallArgs),
+    /// Take every registration away and stop the daemon.
+    Uninstall(InstallArgs),
+}
+
+/// Numbers of downloads, as `weir list` shows them.
+#[derive(Debug, Args)]
+struct Ids {
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<DownloadId>,
+}
+
+#[derive(Debug, Args)]
+struct InstallArgs {
+    /// Only this browser, also when it was never started.
+    #[arg(long, value_name = "NAME")]
+    browser: Option<String>,
+    /// For all users of this machine.
+    #[arg(long)]
+    system: bool,
+    /// A profile folder given to a browser with --user-data-dir.
+    #[arg(long, value_name = "DIR")]
+    user_data_dir: Option<PathBuf>,
+}
+
+impl From<InstallArgs> for Target {
+    fn from(args: InstallArgs) -> Self {
+        Self { browser: args.browser, system: args.system, user_data_dir: args.user_data_dir }
+    }
+}
+
+/// Parses the arguments and does as they say.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // `weir list | head` ends quietly, like every other filter.
+            let broken_pipe = error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+                .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+            if !broken_pipe {
+                eprintln!("weir: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let json = cli.json;
+    match cli.command {
+        Command::Get(args) => return get::run(&args, json),
+        Command::Serve { port, download_dir, detached } => return serve(port, download_dir, detached),
+        Command::Install(args) => manage::install(&args.into(), json)?,
+        Command::Uninstall(args) => manage::uninstall(&args.into(), json)?,
+        Command::Token { rotate } => manage::token(rotate, json)?,
+        Command::Stop => return manage::stop(json),
+        command => {
+            let home = Home::open()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return runtime.block_on(ask_daemon(&home, command, json));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask_daemon(home: &Home, command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Add(args) => manage::add(home, args, json).await?,
+        Command::List(args) => manage::list(home, &args, json).await?,
+        Command::Pause(Ids { ids }) => return manage::act(home, &ids, "pause", json).await,
+        Command::Resume(Ids { ids }) => return manage::act(home, &ids, "resume", json).await,
+        Command::Retry(Ids { ids }) => return manage::act(home, &ids, "retry", json).await,
+        Command::Cancel(Ids { ids }) => return manage::act(home, &ids, "cancel", json).await,
+        Command::Remove { ids: Ids { ids }, files } => return manage::remove(home, &ids, files).await,
+        Command::Watch => manage::watch(home).await?,
+        Command::Open { print } => manage::open(home, print, json).await?,
+        Command::Status => return manage::status(home, json).await,
+        _ => unreachable!("dispatched before"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(port: Option<u16>, download_dir: Option<PathBuf>, detached: bool) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    if detached {
+        // A session of its own: no terminal and no browser takes it along when it goes. Fails only when it has one.
+        #[cfg(unix)]
+        let _ = rustix::process::setsid();
+        daemon::log::to_file(&home)?;
+    } else {
+        daemon::log::to_stderr();
+    }
+    let started = Config::load(&home.config()).and_then(|mut config| {
+        if let Some(port) = port {
+            config.port = port;
+        }
+        if let Some(dir) = download_dir {
+            config.download_dir = std::path::absolute(dir)?;
+        }
+        daemon::run(&home, config)
+    });
+    match started {
+        Err(error) if detached => {
+            // Nobody sees stderr; whoever started us reads the log.
+            tracing::error!("{error:#}");
+            Ok(ExitCode::FAILURE)
+        }
+        started => started.map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,185 @@
+//! Settings: `config.toml`, then `WEIR_<KEY>` in the environment, then flags; the later wins.
+//!
+//! Owns defaults and checks. Never changes the file. Invariant: a [`Config`] in hand has been checked.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use weir_protocol::{DEFAULT_PORT, EXTENSION_ID};
+
+/// What the daemon and the commands go by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// Port of the door; 0 is any free one.
+    pub(crate) port: u16,
+    /// Loopback addresses to listen on.
+    pub(crate) listen: Vec<IpAddr>,
+    /// Where finished files go; everything a client names is confined to it.
+    pub(crate) download_dir: PathBuf,
+    /// Downloads at the same time.
+    pub(crate) max_active: usize,
+    /// Progress frames a second for each download.
+    pub(crate) progress_hz: f64,
+    /// Extensions that may call: the one Weir ships and those the user added.
+    pub(crate) extension_ids: Vec<String>,
+}
+
+/// `config.toml` as typed. A key that is not known is an error, so that a misspelling is seen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    port: Option<u16>,
+    listen: Option<Vec<IpAddr>>,
+    download_dir: Option<PathBuf>,
+    max_active: Option<usize>,
+    progress_hz: Option<f64>,
+    extension_ids: Option<Vec<String>>,
+}
+
+impl Config {
+    /// Reads the file (which need not exist) and the environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a value is not what it should be; the message names the key.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Self::resolve(&text, |key| std::env::var(key).ok().filter(|value| !value.is_empty()))
+            .with_context(|| format!("settings ({} and WEIR_… in the environment)", path.display()))
+    }
+
+    fn resolve(text: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let file: File = toml::from_str(text)?;
+        let port = from_env(&env, "WEIR_PORT")?.or(file.port).unwrap_or(DEFAULT_PORT);
+        let listen = match env("WEIR_LISTEN") {
+            Some(list) => list
+                .split(',')
+                .map(|address| address.trim().parse().with_context(|| format!("WEIR_LISTEN: {address}")))
+                .collect::<anyhow::Result<_>>()?,
+            None => file
+                .listen
+                .unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]),
+        };
+        if listen.is_empty() {
+            bail!("listen: name at least one loopback address");
+        }
+        if let Some(address) = listen.iter().find(|address| !address.is_loopback()) {
+            bail!(
+                "listen: {address} can be reached from other machines, which needs TLS and a password; this \
+                 version listens on loopback only"
+            );
+        }
+        let download_dir = match env("WEIR_DOWNLOAD_DIR").map(PathBuf::from).or(file.download_dir) {
+            Some(path) if path.is_absolute() => path,
+            Some(path) => bail!("download_dir: {} is not an absolute path", path.display()),
+            None => default_download_dir().context("download_dir: no home directory; set it")?,
+        };
+        let max_active = from_env(&env, "WEIR_MAX_ACTIVE")?.or(file.max_active).unwrap_or(3);
+        if !(1..=64).contains(&max_active) {
+            bail!("max_active: {max_active} is not between 1 and 64");
+        }
+        let progress_hz = from_env(&env, "WEIR_PROGRESS_HZ")?.or(file.progress_hz).unwrap_or(2.0);
+        if !(0.1..=10.0).contains(&progress_hz) {
+            bail!("progress_hz: {progress_hz} is not between 0.1 and 10");
+        }
+        let mut extension_ids = vec![EXTENSION_ID.to_owned()];
+        let added = match env("WEIR_EXTENSION_IDS") {
+            Some(list) => list.split(',').map(|id| id.trim().to_owned()).collect(),
+            None => file.extension_ids.unwrap_or_default(),
+        };
+        for id in added {
+            if id.len() != 32 || !id.bytes().all(|byte| (b'a'..=b'p').contains(&byte)) {
+                bail!("extension_ids: `{id}` is not an extension ID (32 letters from a to p)");
+            }
+            extension_ids.push(id);
+        }
+        Ok(Self { port, listen, download_dir, max_active, progress_hz, extension_ids })
+    }
+}
+
+fn from_env<T: std::str::FromStr>(
+    env: impl Fn(&str) -> Option<String>,
+    key: &str,
+) -> anyhow::Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    env(key).map(|value| value.trim().parse().with_context(|| format!("{key}={value}"))).transpose()
+}
+
+/// The desktop's download folder: `XDG_DOWNLOAD_DIR` of `user-dirs.dirs`, or `~/Downloads`.
+fn default_download_dir() -> Option<PathBuf> {
+    let home = std::env::home_dir().filter(|path| path.is_absolute())?;
+    let config = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home.join(".config"));
+    let user_dirs = std::fs::read_to_string(config.join("user-dirs.dirs")).unwrap_or_default();
+    Some(named_download_dir(&user_dirs, &home).unwrap_or_else(|| home.join("Downloads")))
+}
+
+/// Reads `XDG_DOWNLOAD_DIR="$HOME/…"` the way xdg-user-dirs writes it.
+fn named_download_dir(user_dirs: &str, home: &Path) -> Option<PathBuf> {
+    let value = user_dirs.lines().find_map(|line| line.trim().strip_prefix("XDG_DOWNLOAD_DIR="))?;
+    let value = value.trim().trim_matches('"');
+    match value.strip_prefix("$HOME") {
+        Some(rest) => Some(home.join(rest.trim_start_matches('/'))),
+        None => Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str, env: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let mut env = env.to_vec();
+        env.push(("WEIR_DOWNLOAD_DIR", "/downloads"));
+        Config::resolve(text, |key| {
+            env.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_file_and_environment_in_that_order() {
+        assert_eq!(resolve("", &[]).unwrap().port, 8765);
+        assert_eq!(resolve("port = 0\nmax_active = 5", &[]).unwrap().max_active, 5);
+        assert_eq!(resolve("port = 1", &[("WEIR_PORT", "2")]).unwrap().port, 2);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, env, named) in [
+            ("prot = 1", vec![], "prot"),
+            ("", vec![("WEIR_PORT", "70000")], "WEIR_PORT"),
+            ("listen = [\"0.0.0.0\"]", vec![], "0.0.0.0"),
+            ("", vec![("WEIR_LISTEN", "192.168.1.2")], "192.168.1.2"),
+            ("max_active = 0", vec![], "max_active"),
+            ("progress_hz = nan", vec![], "progress_hz"),
+            ("extension_ids = [\"chrome\"]", vec![], "extension_ids"),
+        ] {
+            let error = format!("{:#}", resolve(text, &env).unwrap_err());
+            assert!(error.contains(named), "{error} should name {named}");
+        }
+    }
+
+    #[test]
+    fn the_desktops_download_folder_is_respected() {
+        let home = Path::new("/home/u");
+        assert_eq!(
+            named_download_dir("XDG_DOWNLOAD_DIR=\"$HOME/Téléchargements\"", home),
+            Some(home.join("Téléchargements"))
+        );
+        assert_eq!(
+            named_download_dir("# none\nXDG_DOWNLOAD_DIR=\"/data/dl\"", home),
+            Some(PathBuf::from("/data/dl"))
+        );
+        assert_eq!(named_download_dir("XDG_DOWNLOAD_DIR=\"relative\"", home), None);
+        assert_eq!(named_download_dir("", home), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! One running download: the engine's task and what the queue knows of it.
+//!
+//! Owns the translation of a row into an engine job. Never touches the store. Invariant: every job that was spawned
+//! reports [`Report::Done`] exactly once, also when it panics.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use weir_engine::{Engine, EngineError, Finished, Kind, Method, Monitor, Partial, RateLimit, Source};
+use weir_protocol::{DownloadId, DownloadKind};
+
+use super::speed::SpeedMeter;
+use crate::store::Record;
+
+/// Connections of a download when nobody says otherwise.
+const CONNECTIONS: u32 = 8;
+
+/// What a job tells the queue.
+pub(super) enum Report {
+    /// Phase, kind, name, size or quality is known or has changed: look at the monitor.
+    Changed(DownloadId),
+    /// The job has ended and let go of its files.
+    Done(DownloadId, Box<Result<Finished, JobError>>),
+}
+
+/// How a job can end without a file.
+#[derive(Debug)]
+pub(super) enum JobError {
+    Engine(EngineError),
+    Panicked,
+}
+
+/// What the queue holds of a running job.
+pub(super) struct Job {
+    pub(super) stop: CancellationToken,
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) limit: Arc<RateLimit>,
+    pub(super) meter: SpeedMeter,
+    pub(super) started: Instant,
+    /// Partial files are to be removed once the job has let go of them.
+    pub(super) discard: bool,
+    pub(super) directory: PathBuf,
+    /// Name of the partial files, as far as known.
+    pub(super) filename: Option<String>,
+}
+
+/// Starts the engine on a row.
+pub(super) fn start(engine: &Engine, record: &Record, reports: mpsc::UnboundedSender<Report>) -> Job {
+    let id = record.download.id;
+    let stop = CancellationToken::new();
+    let monitor = Arc::new(Monitor::default());
+    let limit = Arc::new(RateLimit::new(record.download.rate_limit.unwrap_or(0)));
+    let job = Job {
+        stop: stop.clone(),
+        monitor: Arc::clone(&monitor),
+        limit: Arc::clone(&limit),
+        meter: SpeedMeter::default(),
+        started: Instant::now(),
+        discard: false,
+        directory: record.directory.clone(),
+        filename: record.settled.then(|| record.download.filename.clone()),
+    };
+    let plan = plan(record, limit);
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        let work = {
+            let monitor = Arc::clone(&monitor);
+            async move { engine.download(plan?, monitor, stop).await }
+        };
+        let mut task = tokio::spawn(work);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut task => break outcome,
+                () = monitor.settled_or_phase_changed() => {
+                    // The queue is gone only when the program ends.
+                    let _ = reports.send(Report::Changed(id));
+                }
+            }
+        };
+        let outcome = match outcome {
+            Ok(result) => result.map_err(JobError::Engine),
+            Err(_) => Err(JobError::Panicked),
+        };
+        let _ = reports.send(Report::Done(id, Box::new(outcome)));
+    });
+    job
+}
+
+fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, EngineError> {
+    let request = &record.request;
+    let download = &record.download;
+    Ok(weir_engine::Job {
+        source: source(&download.url, request)?,
+        directory: record.directory.clone(),
+        filename: request.filename.clone(),
+        kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
+        title: download.title.clone(),
+        quality: request.quality.clone(),
+        connections: request.connections.unwrap_or(CONNECTIONS),
+        sha256: request.sha256.as_deref().and_then(digest),
+        partial: if record.settled { Partial::Named(download.filename.clone()) } else { Partial::Fresh },
+        limit,
+    })
+}
+
+/// What the engine asks the server with.
+pub(crate) fn source(url: &str, request: &crate::store::RequestContext) -> Result<Source, EngineError> {
+    let mut headers: Vec<(String, String)> =
+        request.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(referer) = &request.referer {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("referer"));
+        headers.push(("Referer".to_owned(), referer.clone()));
+    }
+    Ok(Source {
+        url: Url::parse(url).map_err(|_| EngineError::BadUrl { address: "this".to_owned() })?,
+        method: if request.method.as_deref() == Some("POST") { Method::Post } else { Method::Get },
+        headers,
+        cookies: request.cookies.clone(),
+        body: request.body.clone(),
+    })
+}
+
+pub(crate) const fn engine_kind(kind: DownloadKind) -> Kind {
+    match kind {
+        DownloadKind::File => Kind::File,
+        DownloadKind::Hls => Kind::Hls,
+    }
+}
+
+pub(crate) const fn wire_kind(kind: Kind) -> DownloadKind {
+    match kind {
+        Kind::File => DownloadKind::File,
+        Kind::Hls => DownloadKind::Hls,
+    }
+}
+
+/// 64 hex digits as 32 bytes.
+pub(crate) fn digest(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0_u8; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,123 @@
+//! The queue: the only place where a download's status changes, and always in this order: store, memory, event.
+//!
+//! Owns which downloads run, when, and what becomes of them. Never moves bytes (the engine does) and never
+//! speaks HTTP (the API does). One actor task holds the state; [`Queue`] is how everyone else talks to it.
+//! Invariant: at most one job per row, and a row's next job starts only after its last one has let go of its files.
+
+mod actor;
+mod job;
+mod speed;
+mod transition;
+
+use tokio::sync::{mpsc, oneshot};
+use weir_engine::Engine;
+use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus};
+
+use crate::bus::{Bus, Subscription};
+use crate::store::{Record, Store};
+pub(crate) use actor::now;
+pub(crate) use job::{digest, source, wire_kind};
+pub(crate) use speed::SpeedMeter;
+pub(crate) use transition::Act;
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueueError {
+    #[error("there is no download {0}")]
+    NotFound(DownloadId),
+    #[error("cannot {act} a download that is {}", status.as_str())]
+    Illegal { act: &'static str, status: DownloadStatus },
+    #[error("the history could not be written: {0}")]
+    Store(#[from] rusqlite::Error),
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
+
+/// What the actor is asked.
+enum Command {
+    Add(Box<Record>, Reply<Download>),
+    Act(DownloadId, Act, Reply<Download>),
+    Patch(DownloadId, Box<DownloadPatch>, Reply<Download>),
+    Delete {
+        id: DownloadId,
+        files: bool,
+        reply: Reply<()>,
+    },
+    Get(DownloadId, Reply<Download>),
+    /// Puts live figures into rows read from the store.
+    Refresh(Vec<Download>, Reply<Vec<Download>>),
+    Subscribe(Reply<Subscription>),
+    Stop(Reply<()>),
+}
+
+/// How the queue behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Downloads at the same time.
+    pub(crate) max_active: usize,
+    /// Progress frames a second for each download.
+    pub(crate) progress_hz: f64,
+}
+
+/// A handle to the queue; clones talk to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Queue {
+    /// Reads what is unfinished from the store, continues what was running, and starts the actor.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub(crate) async fn start(store: Store, engine: Engine, limits: Limits) -> Result<Self, QueueError> {
+        let (commands, inbox) = mpsc::channel(256);
+        let actor = actor::Actor::load(store, engine, limits, Bus::new()).await?;
+        tokio::spawn(actor.run(inbox));
+        Ok(Self { commands })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| QueueError::Stopping)?;
+        answer.await.map_err(|_| QueueError::Stopping)?
+    }
+
+    pub(crate) async fn add(&self, record: Record) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Add(Box::new(record), reply)).await
+    }
+
+    pub(crate) async fn act(&self, id: DownloadId, act: Act) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Act(id, act, reply)).await
+    }
+
+    pub(crate) async fn patch(&self, id: DownloadId, patch: DownloadPatch) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Patch(id, Box::new(patch), reply)).await
+    }
+
+    /// Takes a row away, cancelling it first; with `files` the finished file goes too.
+    pub(crate) async fn delete(&self, id: DownloadId, files: bool) -> Result<(), QueueError> {
+        self.ask(|reply| Command::Delete { id, files, reply }).await
+    }
+
+    pub(crate) async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Get(id, reply)).await
+    }
+
+    /// Rows read from the store, with the live figures of those that run.
+    pub(crate) async fn refresh(&self, rows: Vec<Download>) -> Result<Vec<Download>, QueueError> {
+        self.ask(|reply| Command::Refresh(rows, reply)).await
+    }
+
+    /// A snapshot and every event after it.
+    pub(crate) async fn subscribe(&self) -> Result<Subscription, QueueError> {
+        self.ask(Command::Subscribe).await
+    }
+
+    /// Stops every job where it stands, so that the next start continues them.
+    pub(crate) async fn stop(&self) -> Result<(), QueueError> {
+        self.ask(Command::Stop).await
+    }
+}

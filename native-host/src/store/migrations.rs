@@ -1,0 +1,109 @@
+//! The schema, as numbered steps. A step, once released, never changes; a new one is added below.
+
+use anyhow::bail;
+use rusqlite::Connection;
+
+/// Step N brings a database of `user_version` N−1 to N.
+const STEPS: &[&str] = &["
+    CREATE TABLE downloads (
+        id             INTEGER PRIMARY KEY AUTOINCREMENT,
+        url            TEXT    NOT NULL,
+        filename       TEXT    NOT NULL,
+        status         TEXT    NOT NULL,
+        progress       REAL    NOT NULL DEFAULT 0.0 CHECK (progress BETWEEN 0.0 AND 1.0),
+        created_at     TEXT    NOT NULL,
+        finished_at    TEXT,
+        kind           TEXT    NOT NULL,
+        directory      TEXT    NOT NULL,
+        settled        INTEGER NOT NULL DEFAULT 0,
+        page_url       TEXT,
+        title          TEXT,
+        quality        TEXT,
+        received_bytes INTEGER NOT NULL DEFAULT 0,
+        total_bytes    INTEGER,
+        priority       INTEGER NOT NULL DEFAULT 0,
+        rate_limit     INTEGER,
+        category       TEXT,
+        sha256         TEXT,
+        error_code     TEXT,
+        error_message  TEXT,
+        error_action   TEXT,
+        request        TEXT    NOT NULL
+    ) STRICT;
+    CREATE INDEX downloads_by_status ON downloads (status);
+"];
+
+/// Brings the database to the newest version, each step in its own transaction.
+///
+/// # Errors
+/// When the database is newer than this program, or SQLite refuses.
+pub(super) fn migrate(connection: &mut Connection) -> anyhow::Result<()> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > STEPS.len() {
+        bail!(
+            "the history was written by a newer version of Weir (schema {version}, this one knows {}); update Weir",
+            STEPS.len()
+        );
+    }
+    for (number, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(connection: &Connection) -> String {
+        let mut statement =
+            connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let rows: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        rows.join(";\n")
+    }
+
+    #[test]
+    fn every_earlier_version_arrives_at_the_same_schema_and_keeps_its_rows() {
+        let mut fresh = Connection::open_in_memory().unwrap();
+        migrate(&mut fresh).unwrap();
+        let newest = schema(&fresh);
+        for version in 0..=STEPS.len() {
+            let mut old = Connection::open_in_memory().unwrap();
+            for step in &STEPS[..version] {
+                old.execute_batch(step).unwrap();
+            }
+            old.pragma_update(None, "user_version", version).unwrap();
+            if version >= 1 {
+                old.execute_batch(
+                    "INSERT INTO downloads (url, filename, status, created_at, kind, directory, request)
+                     VALUES ('http://h/', 'f', 'paused', '2026-11-21T10:00:00Z', 'file', '/d', '{}')",
+                )
+                .unwrap();
+            }
+            migrate(&mut old).unwrap();
+            assert_eq!(schema(&old), newest, "from version {version}");
+            let rows: usize = old.query_row("SELECT count(*) FROM downloads", [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, usize::from(version >= 1));
+            migrate(&mut old).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_newer_database_is_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
+        assert!(migrate(&mut connection).unwrap_err().to_string().contains("newer version"));
+        assert_eq!(schema(&connection), "");
+    }
+
+    #[test]
+    fn the_promised_columns_are_there() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection.prepare("SELECT id, url, filename, status, progress, created_at FROM downloads").unwrap();
+    }
+}

@@ -1,0 +1,302 @@
+//! Rows of `downloads` and their translation from and to Rust.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::{ToSql, Type};
+use rusqlite::{Connection, Row, params, params_from_iter};
+use serde::{Deserialize, Serialize};
+use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, ErrorInfo};
+
+use super::StoreResult;
+
+/// A row as the daemon knows it: what clients see, and what only resuming needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    /// What clients see.
+    pub(crate) download: Download,
+    /// Folder of the file.
+    pub(crate) directory: PathBuf,
+    /// The engine has settled `filename`; partial files of that name are this row's.
+    pub(crate) settled: bool,
+    /// How to ask the server.
+    pub(crate) request: RequestContext,
+}
+
+/// What a download was asked with. Kept so that it can be resumed; never shown to anybody.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RequestContext {
+    pub(crate) method: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) cookies: Option<String>,
+    pub(crate) referer: Option<String>,
+    pub(crate) body: Option<String>,
+    /// Name the user asked for.
+    pub(crate) filename: Option<String>,
+    /// Kind the user asked for.
+    pub(crate) kind: Option<DownloadKind>,
+    /// Quality the user asked for.
+    pub(crate) quality: Option<String>,
+    /// Lower-case hex.
+    pub(crate) sha256: Option<String>,
+    pub(crate) connections: Option<u32>,
+}
+
+// Written by hand: headers and cookies are secrets.
+impl std::fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("kind", &self.kind)
+            .field("quality", &self.quality)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Record {
+    /// A queued row that has no number yet.
+    pub(crate) fn new(
+        url: &str,
+        kind: DownloadKind,
+        filename: &str,
+        directory: &Path,
+        created_at: &str,
+    ) -> Self {
+        let download = Download {
+            id: 0,
+            kind,
+            url: url.to_owned(),
+            page_url: None,
+            title: None,
+            filename: filename.to_owned(),
+            path: directory.join(filename).display().to_string(),
+            status: DownloadStatus::Queued,
+            progress: 0.0,
+            received_bytes: 0,
+            total_bytes: None,
+            speed: 0,
+            eta: None,
+            connections: 0,
+            quality: None,
+            priority: 0,
+            rate_limit: None,
+            category: None,
+            sha256: None,
+            error: None,
+            created_at: created_at.to_owned(),
+            finished_at: None,
+        };
+        Self { download, directory: directory.to_owned(), settled: false, request: RequestContext::default() }
+    }
+
+    /// Names the file, and with it the path.
+    pub(crate) fn set_filename(&mut self, filename: &str) {
+        filename.clone_into(&mut self.download.filename);
+        self.download.path = self.directory.join(filename).display().to_string();
+    }
+}
+
+/// Columns in the order [`read`] expects.
+pub(super) const COLUMNS: &str = "id, url, filename, status, progress, created_at, finished_at, kind, directory, \
+    settled, page_url, title, quality, received_bytes, total_bytes, priority, rate_limit, category, sha256, \
+    error_code, error_message, error_action, request";
+
+pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
+    let filename: String = row.get(2)?;
+    let directory = PathBuf::from(row.get::<_, String>(8)?);
+    let error = match row.get::<_, Option<String>>(19)? {
+        Some(code) => Some(ErrorInfo {
+            code,
+            message: row.get::<_, Option<String>>(20)?.unwrap_or_default(),
+            action: row.get::<_, Option<String>>(21)?.as_deref().map(action_from_text),
+        }),
+        None => None,
+    };
+    let request: String = row.get(22)?;
+    let download = Download {
+        id: row.get(0)?,
+        url: row.get(1)?,
+        path: directory.join(&filename).display().to_string(),
+        filename,
+        status: named(row, 3, DownloadStatus::parse)?,
+        progress: row.get::<_, f64>(4)? * 100.0,
+        created_at: row.get(5)?,
+        finished_at: row.get(6)?,
+        kind: named(row, 7, DownloadKind::parse)?,
+        page_url: row.get(10)?,
+        title: row.get(11)?,
+        quality: row.get(12)?,
+        received_bytes: row.get(13)?,
+        total_bytes: row.get(14)?,
+        priority: row.get(15)?,
+        rate_limit: row.get(16)?,
+        category: row.get(17)?,
+        sha256: row.get(18)?,
+        error,
+        speed: 0,
+        eta: None,
+        connections: 0,
+    };
+    let request = serde_json::from_str(&request).map_err(|e| conversion(22, e))?;
+    Ok(Record { download, directory, settled: row.get(9)?, request })
+}
+
+fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+fn named<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
+    let name: String = row.get(column)?;
+    parse(&name).ok_or_else(|| conversion(column, std::io::Error::other(format!("unknown name `{name}`"))))
+}
+
+// The store keeps actions under their wire names; serde knows those.
+fn action_from_text(text: &str) -> Action {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).unwrap_or(Action::Unknown)
+}
+
+fn action_to_text(action: Action) -> Option<String> {
+    serde_json::to_value(action).ok()?.as_str().map(str::to_owned)
+}
+
+fn request_text(request: &RequestContext) -> StoreResult<String> {
+    serde_json::to_string(request).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+pub(super) fn insert(db: &Connection, mut record: Record) -> StoreResult<Record> {
+    let download = &record.download;
+    db.execute(
+        "INSERT INTO downloads (url, filename, status, created_at, kind, directory, request)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            download.url,
+            download.filename,
+            download.status.as_str(),
+            download.created_at,
+            download.kind.as_str(),
+            record.directory.to_string_lossy(),
+            request_text(&record.request)?,
+        ],
+    )?;
+    record.download.id = db.last_insert_rowid();
+    update(db, &record)?;
+    Ok(record)
+}
+
+pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
+    let Download { error, .. } = &record.download;
+    let download = &record.download;
+    db.prepare_cached(
+        "UPDATE downloads SET url = ?2, filename = ?3, status = ?4, progress = ?5, finished_at = ?6, kind = ?7,
+            settled = ?8, page_url = ?9, title = ?10, quality = ?11, received_bytes = ?12, total_bytes = ?13,
+            priority = ?14, rate_limit = ?15, category = ?16, sha256 = ?17, error_code = ?18, error_message = ?19,
+            error_action = ?20, request = ?21
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        download.id,
+        download.url,
+        download.filename,
+        download.status.as_str(),
+        (download.progress / 100.0).clamp(0.0, 1.0),
+        download.finished_at,
+        download.kind.as_str(),
+        record.settled,
+        download.page_url,
+        download.title,
+        download.quality,
+        download.received_bytes,
+        download.total_bytes,
+        download.priority,
+        download.rate_limit,
+        download.category,
+        download.sha256,
+        error.as_ref().map(|error| &error.code),
+        error.as_ref().map(|error| &error.message),
+        error.as_ref().and_then(|error| error.action).and_then(action_to_text),
+        request_text(&record.request)?,
+    ])?;
+    Ok(())
+}
+
+/// Order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sort {
+    column: &'static str,
+    descending: bool,
+}
+
+impl Sort {
+    /// `created_at`, `filename`, `status`, `progress`, `total_bytes` or `finished_at`; a leading `-` reverses.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+        let column = match name {
+            // Numbers are given in the order of creation and, unlike the clock, never step back.
+            "created_at" => "id",
+            "filename" => "filename COLLATE NOCASE",
+            "status" => "status",
+            "progress" => "progress",
+            "total_bytes" => "total_bytes",
+            "finished_at" => "finished_at",
+            _ => return None,
+        };
+        Some(Self { column, descending })
+    }
+}
+
+/// What `/list` asks for. Empty lists and none mean all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListQuery {
+    pub(crate) statuses: Vec<DownloadStatus>,
+    pub(crate) kinds: Vec<DownloadKind>,
+    /// Found in name, title, address or page, whatever the case.
+    pub(crate) text: Option<String>,
+    pub(crate) sort: Sort,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+}
+
+impl Default for ListQuery {
+    fn default() -> Self {
+        let sort = Sort { column: "id", descending: true };
+        Self { statuses: Vec::new(), kinds: Vec::new(), text: None, sort, offset: 0, limit: 100 }
+    }
+}
+
+pub(super) fn list(db: &Connection, query: &ListQuery) -> StoreResult<(Vec<Download>, u64)> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut one_of = |column: &str, names: Vec<&'static str>| {
+        if !names.is_empty() {
+            conditions.push(format!("{column} IN ({})", vec!["?"; names.len()].join(", ")));
+            values.extend(names.into_iter().map(|name| Box::new(name) as Box<dyn ToSql>));
+        }
+    };
+    one_of("status", query.statuses.iter().map(|status| status.as_str()).collect());
+    one_of("kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
+    if let Some(text) = query.text.as_deref().filter(|text| !text.is_empty()) {
+        let fields =
+            ["filename", "title", "url", "page_url"].map(|field| format!("{field} LIKE ? ESCAPE '\\'"));
+        conditions.push(format!("({})", fields.join(" OR ")));
+        let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+        values.extend(fields.iter().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>));
+    }
+    let filter =
+        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+
+    let sql = format!("SELECT count(*) FROM downloads {filter}");
+    let total: u64 = db.query_row(&sql, params_from_iter(values.iter()), |row| row.get(0))?;
+
+    // The number breaks ties, so pages never overlap.
+    let direction = if query.sort.descending { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM downloads {filter} ORDER BY {} {direction}, id {direction} LIMIT ? OFFSET ?",
+        query.sort.column
+    );
+    values.push(Box::new(query.limit));
+    values.push(Box::new(query.offset));
+    let mut statement = db.prepare(&sql)?;
+    let rows =
+        statement.query_map(params_from_iter(values.iter()), read)?.collect::<StoreResult<Vec<_>>>()?;
+    Ok((rows.into_iter().map(|record| record.download).collect(), total))
+}
