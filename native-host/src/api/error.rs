@@ -91,6 +91,15 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, "The body is larger than 1 MiB.", None)
     }
 
+    pub(crate) fn head_too_large() -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            code::TOO_LARGE,
+            "The request head is larger than 64 KiB.",
+            None,
+        )
+    }
+
     /// Ours to mend; the details go to the log, not to the client.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");

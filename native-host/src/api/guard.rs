@@ -21,6 +21,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
+/// Largest request head.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
 /// Where a request comes from, after the first checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -34,7 +37,9 @@ enum Origin {
 
 /// The outermost layer: first checks, then the rest of the daemon, then the headers every answer carries.
 pub(super) async fn admit(State(door): Shared, request: Request, next: Next) -> Response {
-    let origin = check_host(request.headers(), request.uri(), door.port).and_then(|host| {
+    let host = check_size(request.headers(), request.uri())
+        .and_then(|()| check_host(request.headers(), request.uri(), door.port));
+    let origin = host.and_then(|host| {
         check_origin(request.method(), request.uri(), request.headers(), host, &door.config.extension_ids)
     });
     let (mut response, allowed) = match origin {
@@ -69,6 +74,13 @@ pub(super) async fn authorize(State(door): Shared, request: Request, next: Next)
 /// What is nowhere: a stranger learns only that he is one.
 pub(super) async fn not_found(State(door): Shared, request: Request) -> ApiError {
     check_credentials(&door, request.method(), request.headers()).err().unwrap_or_else(ApiError::not_found)
+}
+
+/// The connection's buffer bounds a head that trickles in; one that arrives at once is measured here.
+fn check_size(headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
+    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if lines + target <= MAX_HEAD { Ok(()) } else { Err(ApiError::head_too_large()) }
 }
 
 /// DNS rebinding ends here: the name a browser believes to talk to must be one of ours. Returns it.

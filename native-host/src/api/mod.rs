@@ -29,6 +29,7 @@ use crate::queue::Queue;
 use crate::store::Store;
 use credentials::Credentials;
 use error::ApiError;
+pub(crate) use guard::MAX_HEAD;
 
 /// What handlers work with.
 pub(crate) struct Door {

@@ -12,10 +12,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::MAX_HEAD;
+
 /// A request head arrives within this time, or the connection is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
-/// Largest request head.
-const MAX_HEAD: usize = 64 * 1024;
 /// Clients at once. Well below the usual limit of open files, which downloads need too.
 const MAX_CONNECTIONS: usize = 512;
 
