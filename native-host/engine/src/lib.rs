@@ -1,1 +1,204 @@
-//! placeholder
+//! Bytes to disk: files over parallel ranges, streams over playlists, partial files that survive a crash.
+//!
+//! Owns fetching, checking and the files in the making. Never keeps a list of downloads, never speaks to clients and
+//! never asks for another directory than the job's. Invariant: a file appears under its final name only when it is
+//! whole and verified, and never in place of another.
+
+mod answer;
+mod digest;
+mod download;
+mod error;
+mod file;
+mod hls;
+mod journal;
+mod monitor;
+mod net;
+mod part;
+mod probe;
+mod ranges;
+mod rate;
+mod resolve;
+mod source;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use error::EngineError;
+pub use monitor::{Monitor, Phase, Snapshot};
+pub use part::remove_partial;
+pub use probe::Probe;
+pub use rate::RateLimit;
+pub use source::{Method, Source, without_query};
+
+/// How something is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// One HTTP resource.
+    File,
+    /// An HLS playlist and its segments.
+    Hls,
+}
+
+/// What happens to a partial file that is already there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partial {
+    /// Never adopt one.
+    Fresh,
+    /// Go on with one whose journal has the same address, unless somebody works on it.
+    SameUrl,
+    /// Go on with the one of this file name; begin anew if it has gone.
+    Named(String),
+}
+
+/// Decides whether an address must not be fetched.
+pub type Deny = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
+
+/// What all downloads of an engine share.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// `User-Agent` when the caller's headers have none.
+    pub user_agent: String,
+    /// None is whatever `PATH` has when it is needed.
+    pub ffmpeg: Option<PathBuf>,
+    /// Addresses that are refused with [`EngineError::OwnAddress`]; asked for redirects and segments too.
+    pub deny: Option<Deny>,
+    /// Longest time to make a connection.
+    pub connect_timeout: Duration,
+    /// Longest silence of a server before a connection is given up.
+    pub patience: Duration,
+    /// Attempts in a row without a byte of progress before a download fails.
+    pub retries: u32,
+    /// Wait before the first retry; doubles up to 15 s.
+    pub backoff: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("Weir/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ffmpeg: None,
+            deny: None,
+            connect_timeout: Duration::from_secs(15),
+            patience: Duration::from_secs(30),
+            retries: 5,
+            backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+impl std::fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("user_agent", &self.user_agent)
+            .field("ffmpeg", &self.ffmpeg)
+            .field("deny", &self.deny.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing to bring home.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where it is.
+    pub source: Source,
+    /// Where it goes; created when missing.
+    pub directory: PathBuf,
+    /// Wanted name; made safe. None takes the server's.
+    pub filename: Option<String>,
+    /// None finds out from the answer.
+    pub kind: Option<Kind>,
+    /// Human name; names a stream's file when `filename` is none.
+    pub title: Option<String>,
+    /// Wish for a stream: see [`weir_media::hls::Multivariant::choose`]. None is `best`.
+    pub quality: Option<String>,
+    /// Most connections at a time, at least 1.
+    pub connections: u32,
+    /// Hash the finished file must have.
+    pub sha256: Option<[u8; 32]>,
+    /// What happens to a partial file that is already there.
+    pub partial: Partial,
+    /// Changeable while the job runs.
+    pub limit: Arc<RateLimit>,
+}
+
+impl Job {
+    /// A plain download of `source` into `directory`: 8 connections, nothing adopted, no limit.
+    #[must_use]
+    pub fn new(source: Source, directory: PathBuf) -> Self {
+        Self {
+            source,
+            directory,
+            filename: None,
+            kind: None,
+            title: None,
+            quality: None,
+            connections: 8,
+            sha256: None,
+            partial: Partial::Fresh,
+            limit: Arc::new(RateLimit::default()),
+        }
+    }
+}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Last component of `path`.
+    pub filename: String,
+    /// How it was fetched.
+    pub kind: Kind,
+    /// Its size.
+    pub bytes: u64,
+    /// Its hash.
+    pub sha256: [u8; 32],
+    /// Label of the quality chosen, for streams.
+    pub quality: Option<String>,
+    /// By the playlist, for streams.
+    pub duration: Option<Duration>,
+}
+
+/// Downloads things. Cheap to clone; all clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    net: net::Net,
+}
+
+impl Engine {
+    /// An engine with its own connections.
+    ///
+    /// # Errors
+    /// The TLS library cannot be set up.
+    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        Ok(Self { net: net::Net::new(Arc::new(options))? })
+    }
+
+    /// Brings `job` home. Progress is told through `monitor`. Cancelling `stop` ends it with
+    /// [`EngineError::Stopped`], the partial kept and journaled so that a later job can go on.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; the partial is kept unless it is worthless.
+    pub async fn download(
+        &self,
+        job: Job,
+        monitor: Arc<Monitor>,
+        stop: CancellationToken,
+    ) -> Result<Finished, EngineError> {
+        download::run(&self.net, &job, &monitor, &stop).await
+    }
+
+    /// Looks what is behind an address: kind, name, size, qualities.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; a stream under DRM is [`EngineError::Drm`].
+    pub async fn probe(&self, source: &Source) -> Result<Probe, EngineError> {
+        probe::probe(&self.net, source).await
+    }
+}

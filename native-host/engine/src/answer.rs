@@ -1,0 +1,287 @@
+//! What the head of an HTTP answer says, as values.
+//!
+//! Owns the reading of `Content-Range`, validators, sizes and names, and the verdict whether an answer to a ranged
+//! request may be written into the middle of a file. Never does I/O. Invariant: a verdict of "fits" means that start,
+//! end, total, encoding and every validator both sides know agree.
+
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap};
+use serde::{Deserialize, Serialize};
+
+use crate::ranges::Span;
+
+/// Longest validator that is kept; a longer one is no use as an identity.
+const MAX_VALIDATOR: usize = 1024;
+/// Longest wait a server may ask for before the next try.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+
+/// What tells one state of a resource from another (RFC 9110 section 8.8).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Validators {
+    pub(crate) etag: Option<String>,
+    pub(crate) last_modified: Option<String>,
+}
+
+/// How far two sets of validators agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// The same strong entity tag: the same bytes.
+    Proven,
+    /// The same date or weak tag: probably the same bytes.
+    Likely,
+    /// Nothing in common to compare.
+    Unknown,
+    /// Another state of the resource.
+    Different,
+}
+
+impl Validators {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let keep =
+            |name| text(headers, name).filter(|value| !value.is_empty() && value.len() <= MAX_VALIDATOR);
+        Self { etag: keep(header::ETAG), last_modified: keep(header::LAST_MODIFIED) }
+    }
+
+    fn strong(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
+    }
+
+    pub(crate) fn agree(&self, other: &Self) -> Agreement {
+        match (self.strong(), other.strong()) {
+            (Some(a), Some(b)) if a == b => return Agreement::Proven,
+            (Some(_), Some(_)) => return Agreement::Different,
+            _ => {}
+        }
+        // A weak tag may differ between the nodes of one server for the same bytes, so only its equality counts.
+        let tag = matches!((&self.etag, &other.etag), (Some(a), Some(b)) if weak(a) == weak(b));
+        match (&self.last_modified, &other.last_modified) {
+            (Some(a), Some(b)) if a == b => Agreement::Likely,
+            (Some(_), Some(_)) => Agreement::Different,
+            _ if tag => Agreement::Likely,
+            _ => Agreement::Unknown,
+        }
+    }
+}
+
+fn weak(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+/// `Content-Range: bytes first-last/total` (RFC 9110 section 14.4), the end exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    pub(crate) span: Span,
+    pub(crate) total: Option<u64>,
+}
+
+impl ContentRange {
+    pub(crate) fn parse(value: &str) -> Option<Self> {
+        let (unit, rest) = value.trim().split_once([' ', '='])?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (range, total) = rest.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (number(first)?, number(last)?);
+        let total = match total.trim() {
+            "*" => None,
+            total => Some(number(total)?),
+        };
+        let end = last.checked_add(1)?;
+        (first < end && total.is_none_or(|total| end <= total)).then_some(Self { span: (first, end), total })
+    }
+}
+
+/// Digits only: a sign or a space would be another protocol's number.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+/// How the body is wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Identity,
+    Gzip,
+    /// Compressed in a way that was not asked for and is not understood.
+    Foreign,
+}
+
+pub(crate) fn coding(headers: &HeaderMap) -> Coding {
+    match text(headers, header::CONTENT_ENCODING).unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" | "none" | "binary" => Coding::Identity,
+        "gzip" | "x-gzip" => Coding::Gzip,
+        _ => Coding::Foreign,
+    }
+}
+
+/// Media type in lower case, without parameters.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers, header::CONTENT_TYPE)?;
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    (!kind.is_empty()).then_some(kind)
+}
+
+/// A header as text. Names arrive in UTF-8 or Latin-1, whatever the standard says.
+pub(crate) fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<String> {
+    let bytes = headers.get(name)?.as_bytes();
+    Some(match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().copied().map(char::from).collect(),
+    })
+}
+
+/// The announced size of this body.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    number(headers.get(header::CONTENT_LENGTH)?.to_str().ok()?)
+}
+
+/// Ranges are refused in so many words.
+pub(crate) fn refuses_ranges(headers: &HeaderMap) -> bool {
+    text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim().eq_ignore_ascii_case("none"))
+}
+
+/// Ranges are offered in so many words.
+pub(crate) fn offers_ranges(headers: &HeaderMap) -> bool {
+    text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim().eq_ignore_ascii_case("bytes"))
+}
+
+/// `Retry-After` in seconds, bounded. The form with a date is not worth a calendar: the usual back-off does.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = number(&text(headers, header::RETRY_AFTER)?)?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+/// What an answer to a ranged request is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// These bytes, and how sure it is that they belong to the same content.
+    Fits { span: Span, agreement: Agreement },
+    /// The server does not do this range; its body must not be used for it.
+    Refused(&'static str),
+    /// The content is no longer the same.
+    Changed,
+}
+
+/// Judges a 206 for `wanted` of a file known to be `total` bytes with `known` validators.
+pub(crate) fn judge(headers: &HeaderMap, wanted: Span, total: u64, known: &Validators) -> Verdict {
+    if content_type(headers).is_some_and(|kind| kind == "multipart/byteranges") {
+        return Verdict::Refused("several ranges in one answer");
+    }
+    if coding(headers) != Coding::Identity {
+        return Verdict::Refused("a compressed range");
+    }
+    let Some(range) = text(headers, header::CONTENT_RANGE).as_deref().and_then(ContentRange::parse) else {
+        return Verdict::Refused("no usable Content-Range");
+    };
+    if range.total.is_some_and(|now| now != total) {
+        return Verdict::Changed;
+    }
+    let agreement = known.agree(&Validators::read(headers));
+    if agreement == Agreement::Different {
+        return Verdict::Changed;
+    }
+    // A shorter range is legal, another start or a longer one is not what was asked for.
+    if range.span.0 != wanted.0 || range.span.1 > wanted.1 {
+        return Verdict::Refused("another range than asked for");
+    }
+    if content_length(headers).is_some_and(|length| length != range.span.1 - range.span.0) {
+        return Verdict::Refused("a length that contradicts its Content-Range");
+    }
+    Verdict::Fits { span: range.span, agreement }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn content_range_is_read_strictly() {
+        let good = ContentRange { span: (10, 20), total: Some(100) };
+        assert_eq!(ContentRange::parse("bytes 10-19/100"), Some(good));
+        assert_eq!(ContentRange::parse("Bytes 10-19/100"), Some(good));
+        assert_eq!(ContentRange::parse("bytes 10-19/*").unwrap().total, None);
+        for bad in [
+            "bytes */100",
+            "bytes 19-10/100",
+            "bytes 10-100/100",
+            "items 0-1/2",
+            "bytes 0-18446744073709551615/*",
+            "bytes -1-5/9",
+            "bytes +1-5/9",
+            "10-19/100",
+            "",
+            "bytes 10-19",
+        ] {
+            assert_eq!(ContentRange::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn validators_prove_suspect_or_deny() {
+        let with = |etag: &str, date: &str| Validators {
+            etag: (!etag.is_empty()).then(|| etag.to_owned()),
+            last_modified: (!date.is_empty()).then(|| date.to_owned()),
+        };
+        for (a, b, agreement) in [
+            (with("\"1\"", ""), with("\"1\"", ""), Agreement::Proven),
+            (with("\"1\"", "d"), with("\"2\"", "d"), Agreement::Different),
+            (with("W/\"1\"", ""), with("W/\"1\"", ""), Agreement::Likely),
+            (with("W/\"1\"", "d"), with("W/\"2\"", "d"), Agreement::Likely),
+            (with("W/\"1\"", ""), with("W/\"2\"", ""), Agreement::Unknown),
+            (with("", "d"), with("", "d"), Agreement::Likely),
+            (with("", "d"), with("", "e"), Agreement::Different),
+            (with("\"1\"", "d"), with("", "d"), Agreement::Likely),
+            (with("\"1\"", ""), with("", ""), Agreement::Unknown),
+        ] {
+            assert_eq!(a.agree(&b), agreement, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_range_asked_for_of_the_same_content_fits() {
+        let known = Validators { etag: Some("\"1\"".into()), last_modified: None };
+        let judged = |pairs: &[(&str, &str)]| judge(&headers(pairs), (10, 20), 100, &known);
+        let fits = |agreement| Verdict::Fits { span: (10, 20), agreement };
+        assert_eq!(
+            judged(&[("content-range", "bytes 10-19/100"), ("etag", "\"1\"")]),
+            fits(Agreement::Proven)
+        );
+        assert_eq!(judged(&[("content-range", "bytes 10-19/100")]), fits(Agreement::Unknown));
+        assert!(matches!(
+            judged(&[("content-range", "bytes 10-14/100")]),
+            Verdict::Fits { span: (10, 15), .. }
+        ));
+        assert_eq!(judged(&[("content-range", "bytes 10-19/101")]), Verdict::Changed);
+        assert_eq!(judged(&[("content-range", "bytes 10-19/100"), ("etag", "\"2\"")]), Verdict::Changed);
+        for refused in [
+            &[("content-range", "bytes 0-9/100")][..],
+            &[("content-range", "bytes 10-20/100")],
+            &[("content-range", "nonsense")],
+            &[],
+            &[("content-range", "bytes 10-19/100"), ("content-encoding", "gzip")],
+            &[("content-range", "bytes 10-19/100"), ("content-length", "11")],
+            &[("content-type", "multipart/byteranges; boundary=x")],
+        ] {
+            assert!(matches!(judged(refused), Verdict::Refused(_)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_bounded() {
+        assert_eq!(retry_after(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
+        assert_eq!(retry_after(&headers(&[("retry-after", "99999999")])), Some(MAX_RETRY_AFTER));
+        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
+    }
+}

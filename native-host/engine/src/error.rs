@@ -1,0 +1,185 @@
+//! What can go wrong while bytes come home: one variant for each fact.
+//!
+//! Never decides what a person should do about it (the daemon translates). Invariant: no message carries a query
+//! string, a header value or a path outside the download folder.
+
+use std::io;
+
+use weir_media::hls::PlaylistError;
+
+/// Why there is no finished file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Stopped on request; what is on disk is kept and journaled.
+    #[error("stopped")]
+    Stopped,
+    /// Not an absolute `http` or `https` address, or one a redirect or playlist led to.
+    #[error("{address} is not an address that can be downloaded")]
+    BadUrl {
+        /// Without its query.
+        address: String,
+    },
+    /// No such host, nobody listening, or an answer that is no HTTP.
+    #[error("the server {host} cannot be reached")]
+    Unreachable {
+        /// Host asked.
+        host: String,
+    },
+    /// The server fell silent, and stayed silent on every retry.
+    #[error("the server {host} stopped answering")]
+    Timeout {
+        /// Host asked.
+        host: String,
+    },
+    /// The secure connection could not be made.
+    #[error("the secure connection to {host} failed: {reason}")]
+    Tls {
+        /// Host asked.
+        host: String,
+        /// As told by the TLS library.
+        reason: String,
+    },
+    /// 401, 403, or a login page where a file was expected.
+    #[error("the server refuses access (status {status}); the page may need a login or a fresh link")]
+    LoginRequired {
+        /// HTTP status; 200 for a login page.
+        status: u16,
+    },
+    /// 404 or 410.
+    #[error("the server no longer has this file (status {status})")]
+    Gone {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Any other status that is not a success.
+    #[error("the server answered with status {status}")]
+    HttpStatus {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The redirects do not end.
+    #[error("the server redirects in circles")]
+    TooManyRedirects,
+    /// Less, more or other bytes than announced.
+    #[error("the transfer is broken: {reason}")]
+    BrokenTransfer {
+        /// One clause in plain words.
+        reason: String,
+    },
+    /// The content changed again and again while it was fetched.
+    #[error("the file on the server changed while it was downloaded")]
+    ContentChanged,
+    /// The finished bytes do not have the stated hash.
+    #[error("the downloaded bytes do not match the {algorithm} stated by {stated_by}")]
+    ChecksumMismatch {
+        /// `SHA-256`, `SHA-512` or `MD5`.
+        algorithm: &'static str,
+        /// `the server` or `the caller`.
+        stated_by: &'static str,
+    },
+    /// No playlist, an empty one, or one that cannot be understood.
+    #[error("the playlist cannot be used: {0}")]
+    BadPlaylist(#[from] PlaylistError),
+    /// The wanted quality does not exist.
+    #[error("the stream has no quality named {wanted}")]
+    NoSuchQuality {
+        /// As asked for.
+        wanted: String,
+    },
+    /// A segment cannot be had, so the file would have a hole.
+    #[error("segment {number} of {count} cannot be downloaded: {reason}")]
+    SegmentMissing {
+        /// Counted from 0.
+        index: usize,
+        /// Counted from 1, for people.
+        number: usize,
+        /// Segments of the track.
+        count: usize,
+        /// One clause in plain words.
+        reason: String,
+        /// HTTP status of the last answer, when there was one.
+        status: Option<u16>,
+    },
+    /// Still going on.
+    #[error("the stream is still live; live streams cannot be downloaded yet")]
+    Live,
+    /// Protected by DRM, which is not touched.
+    #[error("the stream is protected by {system}")]
+    Drm {
+        /// Name of the system.
+        system: String,
+    },
+    /// An encryption method or a feature this version does not know.
+    #[error("the stream cannot be downloaded by this version: {reason}")]
+    UnsupportedMedia {
+        /// One clause in plain words.
+        reason: String,
+    },
+    /// No ffmpeg where it was configured, or none in `PATH`.
+    #[error("ffmpeg is needed to put the stream together and was not found")]
+    FfmpegMissing,
+    /// ffmpeg could not put the streams together.
+    #[error("ffmpeg could not put the stream together: {reason}")]
+    MuxFailed {
+        /// Last line ffmpeg said.
+        reason: String,
+    },
+    /// The finished media is not as long as its playlist says.
+    #[error("the finished file lasts {actual_s:.1} s, the playlist says {expected_s:.1} s")]
+    DurationMismatch {
+        /// Seconds by the playlist.
+        expected_s: f64,
+        /// Seconds in the file.
+        actual_s: f64,
+    },
+    /// No room on the disk.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The folder cannot be written, is none, or has gone.
+    #[error("the download folder cannot be written: {0}")]
+    FolderUnwritable(#[source] io::Error),
+    /// Somebody else works on the same partial file.
+    #[error("another download is working on {filename}")]
+    FileBusy {
+        /// Name of the finished file.
+        filename: String,
+    },
+    /// The address, or one it led to, is the daemon's own door.
+    #[error("this address belongs to Weir itself")]
+    OwnAddress,
+    /// So many files of this name exist that no numbered one is free.
+    #[error("too many files are named like {filename}")]
+    FilenameTaken {
+        /// Name wanted.
+        filename: String,
+    },
+    /// The engine's own fault.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl EngineError {
+    /// A failure of the disk as the fact it is.
+    #[must_use]
+    pub fn disk(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::FolderUnwritable(error),
+        }
+    }
+
+    pub(crate) fn broken(reason: impl Into<String>) -> Self {
+        Self::BrokenTransfer { reason: reason.into() }
+    }
+
+    /// Asking again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::BrokenTransfer { .. } => true,
+            Self::HttpStatus { status } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+}

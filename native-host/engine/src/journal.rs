@@ -1,0 +1,274 @@
+//! The state of a download on disk: `NAME.part.weir`.
+//!
+//! Owns the record, its two slots and the lock. Never describes bytes that are not in the file: callers write data
+//! first. Invariant: a record is either read back exactly as written or not at all; a torn, zeroed or foreign file
+//! reads as "no record", which costs fetching again and nothing else.
+//!
+//! Two slots are written in turn, so a crash in the middle of a write leaves the slot before it. The lock is on the
+//! same file, which is why it is never replaced by renaming.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::Validators;
+use crate::digest::Stated;
+use crate::ranges::Span;
+
+const MAGIC: &[u8; 8] = b"weirjnl1";
+/// Magic, sequence number, length, CRC-32 of all of these and the payload.
+const HEADER: usize = 8 + 8 + 4 + 4;
+const SLOT: u64 = 128 * 1024;
+const MAX_PAYLOAD: usize = SLOT as usize - HEADER;
+
+/// Everything needed to go on after a crash. No address and no header: links and cookies carry secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// SHA-256 over method, address and body of the request, hex: tells whose partial this is.
+    pub(crate) key: String,
+    /// Boot of the machine in which the data was written. Within the same boot the page cache holds what was
+    /// written; after another one only what had been synced is sure.
+    pub(crate) boot: String,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum State {
+    File(FileState),
+    Hls(HlsState),
+    /// The whole, verified file was about to get, or got, its final name.
+    Finished(FinishedState),
+}
+
+/// A plain file in the making.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileState {
+    pub(crate) total: Option<u64>,
+    pub(crate) validators: Validators,
+    pub(crate) stated: Stated,
+    /// On disk as far as this boot is concerned.
+    pub(crate) written: Vec<Span>,
+    /// On disk for good.
+    pub(crate) synced: Vec<Span>,
+}
+
+/// A stream in the making.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HlsState {
+    /// What the tracks are made of; another one means another stream.
+    pub(crate) fingerprint: String,
+    pub(crate) quality: Option<String>,
+    pub(crate) written: Vec<TrackState>,
+    pub(crate) synced: Vec<TrackState>,
+}
+
+/// How far one track is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TrackState {
+    /// Segments written, from the first.
+    pub(crate) segments: usize,
+    /// Bytes they took.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FinishedState {
+    pub(crate) filename: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+    pub(crate) kind: crate::Kind,
+    pub(crate) quality: Option<String>,
+    pub(crate) duration_ms: Option<u64>,
+}
+
+/// An open and locked journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+    sequence: u64,
+}
+
+/// Why a journal could not be had.
+#[derive(Debug)]
+pub(crate) enum Unavailable {
+    /// It exists already (when creating), or does not (when opening).
+    Absent,
+    /// Somebody else works with it.
+    Busy,
+    Io(io::Error),
+}
+
+impl Journal {
+    /// Creates and locks a journal that did not exist: this is what reserves a name.
+    pub(crate) fn create(path: &Path) -> Result<Self, Unavailable> {
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(
+                |error| {
+                    if error.kind() == io::ErrorKind::AlreadyExists {
+                        Unavailable::Absent
+                    } else {
+                        Unavailable::Io(error)
+                    }
+                },
+            )?;
+        lock(&file)?;
+        Ok(Self { file, path: path.to_owned(), sequence: 0 })
+    }
+
+    /// Opens and locks an existing journal and reads its newest whole record, if it has one.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Option<Record>), Unavailable> {
+        // A link could lead the writes of this process anywhere.
+        let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+        if !is_file {
+            return Err(Unavailable::Absent);
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(Unavailable::Io)?;
+        lock(&file)?;
+        // Whoever held the lock before may have finished and removed the file meanwhile.
+        let (here, there) = (file.metadata().map_err(Unavailable::Io)?, std::fs::metadata(path));
+        if !there.is_ok_and(|there| there.ino() == here.ino() && there.dev() == here.dev()) {
+            return Err(Unavailable::Absent);
+        }
+        let newest =
+            [0, SLOT].into_iter().filter_map(|at| read_slot(&file, at)).max_by_key(|(sequence, _)| *sequence);
+        let (sequence, record) = newest.map_or((0, None), |(sequence, record)| (sequence, Some(record)));
+        Ok((Self { file, path: path.to_owned(), sequence }, record))
+    }
+
+    /// Writes a record into the older slot. Durable against a crash of this process; against a crash of the machine
+    /// only with `sync`.
+    pub(crate) fn write(&mut self, record: &Record, sync: bool) -> io::Result<()> {
+        let payload = serde_json::to_vec(record)?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(io::Error::other("the state of the download is too large"));
+        }
+        let sequence = self.sequence + 1;
+        let mut slot = Vec::with_capacity(HEADER + payload.len());
+        slot.extend_from_slice(MAGIC);
+        slot.extend_from_slice(&sequence.to_le_bytes());
+        slot.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&slot);
+        crc.update(&payload);
+        slot.extend_from_slice(&crc.finalize().to_le_bytes());
+        slot.extend_from_slice(&payload);
+        self.file.write_all_at(&slot, sequence % 2 * SLOT)?;
+        self.sequence = sequence;
+        if sync { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Takes the journal away, and with it the lock.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+fn lock(file: &File) -> Result<(), Unavailable> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => Unavailable::Busy,
+        TryLockError::Error(error) => Unavailable::Io(error),
+    })
+}
+
+fn read_slot(file: &File, at: u64) -> Option<(u64, Record)> {
+    let mut header = [0_u8; HEADER];
+    file.read_exact_at(&mut header, at).ok()?;
+    let (stated, crc) = header.split_at(HEADER - 4);
+    if &stated[..8] != MAGIC {
+        return None;
+    }
+    let sequence = u64::from_le_bytes(stated[8..16].try_into().ok()?);
+    let length = u32::from_le_bytes(stated[16..20].try_into().ok()?) as usize;
+    // Checked before allocating: the number comes from a file that may hold anything.
+    if length > MAX_PAYLOAD {
+        return None;
+    }
+    let mut payload = vec![0_u8; length];
+    file.read_exact_at(&mut payload, at + HEADER as u64).ok()?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(stated);
+    hasher.update(&payload);
+    if hasher.finalize().to_le_bytes() != *crc {
+        return None;
+    }
+    Some((sequence, serde_json::from_slice(&payload).ok()?))
+}
+
+/// Identifies this boot of the machine; empty where that cannot be known, which makes nothing but synced data sure.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Whether data written in `boot` is still certain to be there now.
+pub(crate) fn same_boot(boot: &str) -> bool {
+    !boot.is_empty() && boot == boot_id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(n: u64) -> Record {
+        let state = FileState { total: Some(n), written: vec![(0, n)], ..FileState::default() };
+        Record { key: "k".into(), boot: boot_id(), state: State::File(state) }
+    }
+
+    fn reopened(path: &Path) -> Option<Record> {
+        Journal::open(path).unwrap().1
+    }
+
+    #[test]
+    fn the_newest_whole_record_wins_and_torn_ones_are_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.part.weir");
+        let mut journal = Journal::create(&path).unwrap();
+        for n in 1..=4 {
+            journal.write(&record(n), n == 4).unwrap();
+        }
+        drop(journal);
+        assert_eq!(reopened(&path), Some(record(4)));
+        let whole = std::fs::read(&path).unwrap();
+        // Record 4 is in slot 0: every cut or flipped byte in it falls back to record 3.
+        for at in (0..HEADER + 100).step_by(7) {
+            let mut torn = whole.clone();
+            torn[at] ^= 0x55;
+            std::fs::write(&path, &torn).unwrap();
+            assert_eq!(reopened(&path), Some(record(3)), "byte {at}");
+        }
+        for garbage in [Vec::new(), vec![0; whole.len()], whole[..HEADER / 2].to_vec(), vec![0xFF; 300_000]] {
+            std::fs::write(&path, &garbage).unwrap();
+            assert_eq!(reopened(&path), None);
+        }
+    }
+
+    #[test]
+    fn a_claimed_length_is_not_allocated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.part.weir");
+        let mut slot = MAGIC.to_vec();
+        slot.extend_from_slice(&1_u64.to_le_bytes());
+        slot.extend_from_slice(&u32::MAX.to_le_bytes());
+        slot.extend_from_slice(&[0; 100]);
+        std::fs::write(&path, slot).unwrap();
+        assert_eq!(reopened(&path), None);
+    }
+
+    #[test]
+    fn one_worker_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.part.weir");
+        let journal = Journal::create(&path).unwrap();
+        assert!(matches!(Journal::create(&path), Err(Unavailable::Absent)));
+        assert!(matches!(Journal::open(&path), Err(Unavailable::Busy)));
+        journal.remove().unwrap();
+        assert!(matches!(Journal::open(&path), Err(Unavailable::Absent)));
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        assert!(matches!(Journal::open(&path), Err(Unavailable::Absent)));
+    }
+}

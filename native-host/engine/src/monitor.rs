@@ -1,0 +1,198 @@
+//! What a running download looks like from outside.
+//!
+//! Owns the counters the engine writes and a client reads. Never paces anybody: reading is a short lock and a few
+//! atomic loads, so a slow reader cannot slow a download. Invariant: `received` never exceeds a known `total`.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::Kind;
+
+/// Where a running job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// Asking the server what is there.
+    #[default]
+    Resolving,
+    /// Bytes are arriving.
+    Downloading,
+    /// All bytes are here: muxing, checking, renaming.
+    Finishing,
+}
+
+/// One consistent look at a running download.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Where it stands.
+    pub phase: Phase,
+    /// How it is fetched, once known.
+    pub kind: Option<Kind>,
+    /// Name the finished file will have, once settled.
+    pub filename: Option<String>,
+    /// Quality chosen, once known.
+    pub quality: Option<String>,
+    /// Bytes on disk.
+    pub received: u64,
+    /// Size of the whole, when known.
+    pub total: Option<u64>,
+    /// 0.0–1.0; by bytes for files, by segments for streams.
+    pub fraction: f64,
+    /// Connections open now.
+    pub connections: u32,
+}
+
+#[derive(Debug, Default)]
+struct Settled {
+    phase: Phase,
+    kind: Option<Kind>,
+    filename: Option<String>,
+    quality: Option<String>,
+    total: Option<u64>,
+}
+
+/// Shared between one job and one observer.
+#[derive(Debug, Default)]
+pub struct Monitor {
+    settled: Mutex<Settled>,
+    changed: Notify,
+    received: AtomicU64,
+    connections: AtomicU32,
+    /// Parts per million, so that it fits an atomic.
+    fraction: AtomicU64,
+}
+
+const PPM: f64 = 1_000_000.0;
+
+impl Monitor {
+    /// A monitor for one job.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How things stand now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let received = self.received.load(Ordering::Relaxed);
+        let ppm = self.fraction.load(Ordering::Relaxed);
+        let settled = self.lock();
+        let by_bytes = match settled.total {
+            Some(0) => 1.0,
+            Some(total) => received as f64 / total as f64,
+            None => 0.0,
+        };
+        let fraction = match settled.kind {
+            Some(Kind::Hls) => ppm as f64 / PPM,
+            _ => by_bytes,
+        };
+        Snapshot {
+            phase: settled.phase,
+            kind: settled.kind,
+            filename: settled.filename.clone(),
+            quality: settled.quality.clone(),
+            received: settled.total.map_or(received, |total| received.min(total)),
+            total: settled.total,
+            fraction: fraction.clamp(0.0, 1.0),
+            connections: self.connections.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns when phase, kind, filename, total or quality changed since the last call. Made for one observer; a
+    /// change between two calls is not lost.
+    pub async fn settled_or_phase_changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Settled> {
+        // Plain data: a panic elsewhere cannot have left it half-written in a way that matters.
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, change: impl FnOnce(&mut Settled)) {
+        change(&mut self.lock());
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.settle(|settled| settled.phase = phase);
+    }
+
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        self.settle(|settled| settled.kind = Some(kind));
+    }
+
+    pub(crate) fn set_filename(&self, filename: &str) {
+        self.settle(|settled| settled.filename = Some(filename.to_owned()));
+    }
+
+    pub(crate) fn set_quality(&self, quality: Option<&str>) {
+        self.settle(|settled| settled.quality = quality.map(str::to_owned));
+    }
+
+    pub(crate) fn set_total(&self, total: Option<u64>) {
+        self.settle(|settled| settled.total = total);
+    }
+
+    pub(crate) fn set_received(&self, received: u64) {
+        self.received.store(received, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_fraction(&self, fraction: f64) {
+        self.fraction.store((fraction.clamp(0.0, 1.0) * PPM) as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+pub(crate) struct ConnectionGuard<'a>(&'a Monitor);
+
+impl<'a> ConnectionGuard<'a> {
+    pub(crate) fn new(monitor: &'a Monitor) -> Self {
+        monitor.connection_opened();
+        Self(monitor)
+    }
+}
+
+impl Drop for ConnectionGuard<'_> {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_before_the_wait_is_not_lost() {
+        let monitor = Monitor::new();
+        monitor.set_filename("a.bin");
+        monitor.settled_or_phase_changed().await;
+        assert_eq!(monitor.snapshot().filename.as_deref(), Some("a.bin"));
+    }
+
+    #[test]
+    fn received_never_exceeds_the_total() {
+        let monitor = Monitor::new();
+        monitor.set_kind(Kind::File);
+        monitor.set_total(Some(10));
+        monitor.add_received(12);
+        let snapshot = monitor.snapshot();
+        assert_eq!((snapshot.received, snapshot.fraction), (10, 1.0));
+        drop(ConnectionGuard::new(&monitor));
+        assert_eq!(monitor.snapshot().connections, 0);
+    }
+}

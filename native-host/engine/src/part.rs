@@ -1,0 +1,340 @@
+//! The files of a download in the making, and the one moment they become the finished file.
+//!
+//! Owns names and their reservation. Never overwrites a file it did not make. Invariant: the final name appears only
+//! by a rename that refuses to replace, and only after the bytes are synced.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use weir_media::filename;
+
+use crate::digest::hex;
+use crate::journal::{Journal, Record, State, Unavailable};
+use crate::source::{Method, Source};
+use crate::{EngineError, Partial};
+
+/// How many numbered names are tried before giving up.
+const MAX_NUMBER: u32 = 999;
+/// How many entries of a folder are looked at when searching for a partial of the same address.
+const MAX_SCANNED: usize = 20_000;
+
+/// Paths of the working files of `filename`.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) directory: PathBuf,
+    pub(crate) filename: String,
+}
+
+impl Names {
+    pub(crate) fn new(directory: &Path, filename: &str) -> Self {
+        Self { directory: directory.to_owned(), filename: filename.to_owned() }
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
+        self.directory.join(&self.filename)
+    }
+
+    fn with(&self, suffix: &str) -> PathBuf {
+        self.directory.join(format!("{}{suffix}", self.filename))
+    }
+
+    /// The bytes so far; the first track of a stream.
+    pub(crate) fn part(&self) -> PathBuf {
+        self.with(".part")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.with(".part.weir")
+    }
+
+    /// The second track of a stream.
+    pub(crate) fn audio(&self) -> PathBuf {
+        self.with(".part.audio")
+    }
+
+    /// What ffmpeg writes.
+    pub(crate) fn mux(&self) -> PathBuf {
+        self.with(".part.mux")
+    }
+
+    fn all(&self) -> [PathBuf; 4] {
+        // The journal last: as long as it is there, the rest can be found again.
+        [self.part(), self.audio(), self.mux(), self.journal()]
+    }
+}
+
+/// Removes every working file of a download that is not running: `NAME.part`, `NAME.part.weir` and those of a stream.
+/// Files that are not there are no error.
+///
+/// # Errors
+/// A file exists and cannot be removed.
+pub fn remove_partial(directory: &Path, filename: &str) -> io::Result<()> {
+    // A name from outside must not reach other folders.
+    if Path::new(filename).components().count() != 1 || filename.contains(['/', '\0']) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
+    }
+    for path in Names::new(directory, filename).all() {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whose partial it is: method, address and body, hashed because addresses carry tokens.
+pub(crate) fn key_of(source: &Source) -> String {
+    let mut hasher = Sha256::new();
+    let method: &[u8] = if source.method == Method::Post { b"POST " } else { b"GET " };
+    hasher.update(method);
+    hasher.update(source.url.as_str());
+    if let Some(body) = &source.body {
+        hasher.update(b"\n");
+        hasher.update(body);
+    }
+    hex(&hasher.finalize())
+}
+
+/// A reserved name with its locked journal.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) names: Names,
+    pub(crate) journal: Journal,
+    pub(crate) key: String,
+}
+
+/// Makes sure the folder is there.
+pub(crate) fn prepare_directory(directory: &Path) -> Result<(), EngineError> {
+    std::fs::create_dir_all(directory).map_err(EngineError::disk)
+}
+
+impl Part {
+    /// Finds and locks a partial to go on with, before anything is asked of the server.
+    pub(crate) fn adopt(
+        directory: &Path,
+        wanted: Option<&str>,
+        partial: &Partial,
+        key: &str,
+    ) -> Result<Option<(Self, Record)>, EngineError> {
+        match partial {
+            Partial::Fresh => Ok(None),
+            Partial::Named(filename) => {
+                let names = Names::new(directory, &filename::safe(filename));
+                match Journal::open(&names.journal()) {
+                    // The caller vouches for the name; the address may have been renewed.
+                    Ok((journal, Some(record))) => {
+                        Ok(Some((Self { names, journal, key: key.to_owned() }, record)))
+                    }
+                    // No whole record: nothing in the partial can be trusted, and it is ours to take away.
+                    Ok((journal, None)) => {
+                        remove_partial(directory, &names.filename).map_err(EngineError::disk)?;
+                        drop(journal);
+                        Ok(None)
+                    }
+                    Err(Unavailable::Absent) => Ok(None),
+                    Err(Unavailable::Busy) => Err(EngineError::FileBusy { filename: names.filename }),
+                    Err(Unavailable::Io(error)) => Err(EngineError::disk(error)),
+                }
+            }
+            Partial::SameUrl => Ok(Self::scan(directory, wanted, key)),
+        }
+    }
+
+    /// Looks for an unlocked partial of the same address. The name is usually not known before the server answered,
+    /// so the journals tell.
+    fn scan(directory: &Path, wanted: Option<&str>, key: &str) -> Option<(Self, Record)> {
+        // A stream's name gets the extension of its container.
+        let wanted = wanted.map(|name| {
+            let name = filename::safe(name);
+            ["mp4", "m4a"]
+                .map(|extension| filename::with_extension(&name, extension))
+                .into_iter()
+                .chain([name])
+                .collect::<Vec<_>>()
+        });
+        let mut found: Vec<String> = std::fs::read_dir(directory)
+            .ok()?
+            .take(MAX_SCANNED)
+            .filter_map(|entry| {
+                entry.ok()?.file_name().into_string().ok()?.strip_suffix(".part.weir").map(str::to_owned)
+            })
+            .filter(|name| {
+                let fits = |wanted: &String| (0..=MAX_NUMBER).any(|n| filename::numbered(wanted, n) == *name);
+                wanted.as_ref().is_none_or(|wanted| wanted.iter().any(fits))
+            })
+            .collect();
+        found.sort();
+        found.into_iter().find_map(|name| {
+            let names = Names::new(directory, &name);
+            match Journal::open(&names.journal()) {
+                Ok((journal, Some(record))) if record.key == key => {
+                    Some((Self { names, journal, key: key.to_owned() }, record))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Reserves a name nobody uses: `wanted` or the next number.
+    pub(crate) fn create(directory: &Path, wanted: &str, key: &str) -> Result<Self, EngineError> {
+        let wanted = filename::safe(wanted);
+        for n in 0..=MAX_NUMBER {
+            let names = Names::new(directory, &filename::numbered(&wanted, n));
+            if exists(&names.target()) || exists(&names.part()) {
+                continue;
+            }
+            match Journal::create(&names.journal()) {
+                Ok(journal) => return Ok(Self { names, journal, key: key.to_owned() }),
+                Err(Unavailable::Absent | Unavailable::Busy) => {}
+                Err(Unavailable::Io(error)) => return Err(EngineError::disk(error)),
+            }
+        }
+        Err(EngineError::FilenameTaken { filename: wanted })
+    }
+
+    /// Opens a working file for writing, keeping what is in it.
+    pub(crate) fn open(path: &Path) -> io::Result<File> {
+        // Never through a link that somebody put where our file should be.
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
+    }
+
+    pub(crate) fn record(&self, state: State) -> Record {
+        Record { key: self.key.clone(), boot: crate::journal::boot_id(), state }
+    }
+
+    /// Gives a whole, verified and synced working file its final name, or the next free number, and clears up.
+    pub(crate) fn finish(
+        mut self,
+        working: &Path,
+        finished: impl Fn(&str) -> State,
+    ) -> Result<PathBuf, EngineError> {
+        for n in 0..=MAX_NUMBER {
+            let name = filename::numbered(&self.names.filename, n);
+            let target = self.names.directory.join(&name);
+            // Written first, so that a crash right after the rename is understood on the next start.
+            let record = self.record(finished(&name));
+            self.journal.write(&record, false).map_err(EngineError::disk)?;
+            match rename_without_replacing(working, &target) {
+                Ok(()) => {
+                    sync_directory(&self.names.directory);
+                    self.clear();
+                    return Ok(target);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(EngineError::disk(error)),
+            }
+        }
+        Err(EngineError::FilenameTaken { filename: self.names.filename })
+    }
+
+    /// Takes the working files away.
+    pub(crate) fn clear(self) {
+        for path in [self.names.part(), self.names.audio(), self.names.mux()] {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "a working file could not be removed");
+            }
+        }
+        if let Err(error) = self.journal.remove() {
+            tracing::warn!(%error, "a journal could not be removed");
+        }
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    // Also true for a dangling link: writing through it would end elsewhere.
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// `AlreadyExists` when the target is there. Where the file system has no such rename a hard link does the same, and
+/// where it has no links either, an empty placeholder of our own is replaced.
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => return Ok(()),
+        Err(rustix::io::Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match std::fs::hard_link(from, to) {
+        Ok(()) => return std::fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).open(to)?;
+    std::fs::rename(from, to)
+}
+
+/// Makes the rename itself durable. Not every file system can, and none loses the bytes for it.
+fn sync_directory(directory: &Path) {
+    if let Ok(directory) = File::open(directory) {
+        let _ = directory.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::FileState;
+
+    fn state(_: &str) -> State {
+        State::File(FileState::default())
+    }
+
+    #[test]
+    fn names_are_reserved_and_numbered() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.bin"), "old").unwrap();
+        let first = Part::create(dir.path(), "a.bin", "k").unwrap();
+        let second = Part::create(dir.path(), "a.bin", "k").unwrap();
+        assert_eq!(
+            (first.names.filename.as_str(), second.names.filename.as_str()),
+            ("a (1).bin", "a (2).bin")
+        );
+        let hostile = Part::create(dir.path(), "../../x", "k").unwrap();
+        assert_eq!(hostile.names.directory, dir.path());
+        assert_eq!(Path::new(&hostile.names.filename).components().count(), 1);
+    }
+
+    #[test]
+    fn the_final_name_is_never_taken_from_somebody() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = Part::create(dir.path(), "a.bin", "k").unwrap();
+        std::fs::write(part.names.part(), "new").unwrap();
+        std::fs::write(part.names.target(), "somebody's").unwrap();
+        let working = part.names.part();
+        let path = part.finish(&working, state).unwrap();
+        assert_eq!(path, dir.path().join("a (1).bin"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read(dir.path().join("a.bin")).unwrap(), b"somebody's");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_partial_is_found_by_its_address_and_not_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::create(dir.path(), "a.bin", "mine").unwrap();
+        let record = part.record(state(""));
+        part.journal.write(&record, false).unwrap();
+        // Still locked.
+        assert!(Part::adopt(dir.path(), None, &Partial::SameUrl, "mine").unwrap().is_none());
+        assert!(matches!(
+            Part::adopt(dir.path(), None, &Partial::Named("a.bin".into()), "mine"),
+            Err(EngineError::FileBusy { .. })
+        ));
+        drop(part);
+        assert!(Part::adopt(dir.path(), None, &Partial::SameUrl, "other").unwrap().is_none());
+        assert!(Part::adopt(dir.path(), Some("b.bin"), &Partial::SameUrl, "mine").unwrap().is_none());
+        assert!(Part::adopt(dir.path(), Some("a.bin"), &Partial::SameUrl, "mine").unwrap().is_some());
+        assert!(Part::adopt(dir.path(), None, &Partial::Named("a.bin".into()), "other").unwrap().is_some());
+        assert!(Part::adopt(dir.path(), None, &Partial::Fresh, "mine").unwrap().is_none());
+        remove_partial(dir.path(), "a.bin").unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(remove_partial(dir.path(), "../a.bin").is_err());
+    }
+}

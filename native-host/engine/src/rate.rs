@@ -1,0 +1,134 @@
+//! A speed limit that can change while it holds.
+//!
+//! Owns a token bucket over a clock. Never drops bytes: it delays the reader, and TCP passes the delay on.
+//! Invariant: over any long stretch no more than `limit` bytes a second pass, whatever the size of the pieces.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bytes per second, shared by all connections of a job; 0 is no limit. A parent limits several jobs together.
+#[derive(Debug, Default)]
+pub struct RateLimit {
+    limit: AtomicU64,
+    /// When the bytes granted so far will have been paid for.
+    paid_until: Mutex<Option<Instant>>,
+    parent: Option<Arc<RateLimit>>,
+}
+
+/// How much may pass at once after a pause; longer credit would show as bursts above the limit.
+const BURST: Duration = Duration::from_millis(100);
+/// Waits are cut into naps so that a raised or removed limit acts at once.
+const NAP: Duration = Duration::from_millis(100);
+
+impl RateLimit {
+    /// A limit of `bytes_per_second`; 0 is none.
+    #[must_use]
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { limit: AtomicU64::new(bytes_per_second), ..Self::default() }
+    }
+
+    /// The same, and `parent` holds as well.
+    #[must_use]
+    pub fn with_parent(bytes_per_second: u64, parent: Arc<RateLimit>) -> Self {
+        Self { parent: Some(parent), ..Self::new(bytes_per_second) }
+    }
+
+    /// Changes the limit at once; 0 removes it.
+    pub fn set(&self, bytes_per_second: u64) {
+        self.limit.store(bytes_per_second, Ordering::Relaxed);
+        // A debt taken on under the old limit would be waited for at the old price.
+        *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Bytes per second; 0 is no limit.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `bytes` may pass.
+    pub(crate) async fn take(&self, bytes: usize) {
+        let mut next = Some(self);
+        while let Some(limit) = next {
+            limit.take_here(bytes).await;
+            next = limit.parent.as_deref();
+        }
+    }
+
+    async fn take_here(&self, bytes: usize) {
+        let Some(mut due) = self.charge(bytes) else { return };
+        loop {
+            let now = Instant::now();
+            if due <= now {
+                return;
+            }
+            tokio::time::sleep((due - now).min(NAP)).await;
+            // The limit may have been changed meanwhile: the debt is then forgiven.
+            match *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(until) => due = due.min(until),
+                None => return,
+            }
+        }
+    }
+
+    /// Books `bytes` and says when they are paid for, or nothing when there is no limit.
+    fn charge(&self, bytes: usize) -> Option<Instant> {
+        let limit = self.get();
+        if limit == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let price = Duration::from_secs_f64(bytes as f64 / limit as f64);
+        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = now.checked_sub(BURST).unwrap_or(now);
+        let due = paid_until.map_or(earliest, |until| until.max(earliest)) + price;
+        *paid_until = Some(due);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_seconds_pass_ten_limits() {
+        let limit = RateLimit::new(1_000_000);
+        let start = Instant::now();
+        let mut sent = 0_usize;
+        while start.elapsed() < Duration::from_secs(10) {
+            limit.take(50_000).await;
+            sent += 50_000;
+        }
+        let error = (sent as f64 / 10_000_000.0 - 1.0).abs();
+        assert!(error < 0.02, "{sent} bytes in 10 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_parent_limits_two_children_together() {
+        let parent = Arc::new(RateLimit::new(1_000_000));
+        let start = Instant::now();
+        let children = [0, 1].map(|_| RateLimit::with_parent(0, Arc::clone(&parent)));
+        for _ in 0..20 {
+            for child in &children {
+                child.take(50_000).await;
+            }
+        }
+        assert!(start.elapsed() >= Duration::from_millis(1850), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn removing_the_limit_frees_a_waiter() {
+        let limit = Arc::new(RateLimit::new(1));
+        let waiter = tokio::spawn({
+            let limit = Arc::clone(&limit);
+            async move { limit.take(1_000_000).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        limit.set(0);
+        tokio::time::timeout(Duration::from_secs(1), waiter).await.unwrap().unwrap();
+    }
+}
