@@ -140,6 +140,11 @@ pub fn local_now() -> String {
     local_time(&String::from(Date::new_0().to_iso_string()))
 }
 
+/// Has a panic say in the console what it was; without this the browser only says that something was unreachable.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
+}
+
 /// Says something to whoever opens the console. Never given a token or a header.
 pub fn warn(text: &str) {
     web_sys::console::warn_1(&text.into());

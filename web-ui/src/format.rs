@@ -117,14 +117,18 @@ pub fn bar_text(download: &Download) -> String {
     parts.join(", ")
 }
 
-/// The line of figures under a name, in the order of interest.
+/// The line of figures under a name, in the order of interest; `brief` where there is room for one short line.
 #[must_use]
-pub fn facts(download: &Download) -> Vec<String> {
+pub fn facts(download: &Download, brief: bool) -> Vec<String> {
     let mut facts = Vec::with_capacity(4);
     match download.status {
         DownloadStatus::Downloading => {
-            facts.extend(bar_value(download).map(|value| format!("{value} %")));
-            facts.push(amount(download));
+            let share = bar_value(download).map(|value| format!("{value} %"));
+            let known = share.is_some();
+            facts.extend(share);
+            if !(brief && known) {
+                facts.push(amount(download));
+            }
             facts.push(speed(download.speed));
             facts.extend(download.eta.map(time_left));
         }
@@ -248,7 +252,8 @@ mod tests {
         row.received_bytes = 4_270_000;
         row.total_bytes = Some(10_000_000);
         assert_eq!(bar_text(&row), "42 %, 3.1 MB/s, 2 min left");
-        assert_eq!(facts(&row), ["42 %", "4.3 MB of 10.0 MB", "3.1 MB/s", "2 min left"]);
+        assert_eq!(facts(&row, false), ["42 %", "4.3 MB of 10.0 MB", "3.1 MB/s", "2 min left"]);
+        assert_eq!(facts(&row, true), ["42 %", "3.1 MB/s", "2 min left"]);
         assert_eq!(bar_value(&row), Some(42));
 
         row.total_bytes = None;
@@ -256,6 +261,7 @@ mod tests {
         row.eta = None;
         assert_eq!(bar_text(&row), "4.3 MB so far, 3.1 MB/s");
         assert_eq!(bar_value(&row), None);
+        assert_eq!(facts(&row, true), ["4.3 MB", "3.1 MB/s"]);
 
         // A playlist knows how far it is without knowing its size.
         row.progress = 10.0;

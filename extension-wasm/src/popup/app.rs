@@ -49,13 +49,15 @@ impl Popup {
 
 /// Puts the popup into the document.
 pub fn start() {
+    browser::report_panics();
     let Some(place) =
         document().get_element_by_id("app").and_then(|place| place.dyn_into::<HtmlElement>().ok())
     else {
         browser::warn("popup.html has no #app");
         return;
     };
-    spawn_local(async move {
+    // Not the framework's: its executor is there only once something is mounted.
+    wasm_bindgen_futures::spawn_local(async move {
         let tab_id = match browser::query("tab").and_then(|tab| tab.parse().ok()) {
             Some(tab) => Some(tab),
             None => chrome::active_tab().await,

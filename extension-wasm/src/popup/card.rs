@@ -121,16 +121,15 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
                 <p class="facts">
                     <span>{move || of(order::facts)}</span>
                     {move || live.get().then(|| view! { <span class="chip chip-live">"Live"</span> })}
+                    {move || protected.get().then(|| view! { <span class="chip">"Protected"</span> })}
                     {move || flag().map(|flag| view! { <span class="chip chip-known">{flag}</span> })}
                 </p>
+                {qualities(stream, name, chosen)}
+                {move || protected.get().then(|| view! {
+                    <p class="facts">"Copy protection (DRM): Weir leaves it alone."</p>
+                })}
             </div>
-            <div class="card-act">{qualities(stream, name, chosen)} {button}</div>
-            {move || protected.get().then(|| view! {
-                <p class="card-protected">
-                    <span class="chip">"Protected"</span>
-                    " Copy protection (DRM): Weir leaves it alone."
-                </p>
-            })}
+            {button}
             {error}
         </article>
     }
@@ -142,7 +141,7 @@ fn copy_link(
     url: Memo<String>,
 ) -> impl IntoView {
     view! {
-        <span class="copy-link">{copy_button(popup.store, name, move || url.get(), true)}</span>
+        {copy_button(popup.store, name, move || url.get(), Some("Copy link"))}
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn host_card(popup: Popup) -> impl IntoView {
             view! {
                 <p class="command">
                     <code>{command}</code>
-                    {copy_button(popup.store, || "Copy command".to_owned(), copied, true)}
+                    {copy_button(popup.store, || "Copy command".to_owned(), copied, Some("Copy"))}
                 </p>
             }
         });

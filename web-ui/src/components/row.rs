@@ -55,12 +55,13 @@ const fn has_bar(status: DownloadStatus) -> bool {
 fn facts(store: Store, id: DownloadId, place: Place) -> impl IntoView {
     let line = move || {
         store.with_row(id, |row| {
-            let mut parts = format::facts(row);
+            let mut parts = format::facts(row, place == Place::Popup);
             if place == Place::Page {
                 parts.extend(row.quality.clone());
                 parts.extend(origin(row));
             }
-            parts.join(" · ")
+            // A line breaks between two facts, never inside one.
+            parts.iter().map(|part| part.replace(' ', "\u{a0}")).collect::<Vec<_>>().join(" · ")
         })
     };
     // Formatting a moment is dear next to the rest; it depends on two strings that hardly ever change.
@@ -200,17 +201,17 @@ fn page_buttons(
     let link = move || store.with_row(id, |row| row.url.clone()).unwrap_or_default();
     view! {
         {save}
-        {copy_button(store, move || format!("Copy link of {}", name.get()), link, false)}
+        {copy_button(store, move || format!("Copy link of {}", name.get()), link, None)}
         {remove_button(store, id, name)}
     }
 }
 
-/// A button that puts text on the clipboard and shows that it did.
+/// A button that puts text on the clipboard and shows that it did; an icon, or an icon with these words.
 pub fn copy_button(
     store: Store,
     name: impl Fn() -> String + Send + Sync + 'static,
     text: impl Fn() -> String + Send + 'static,
-    worded: bool,
+    words: Option<&'static str>,
 ) -> impl IntoView {
     let (copied, set_copied) = signal(None::<bool>);
     let copy = move |_| {
@@ -232,19 +233,18 @@ pub fn copy_button(
     let title = move || match copied.get() {
         Some(true) => "Copied",
         Some(false) => "Not allowed",
-        None if worded => "Copy",
-        None => "Copy link",
+        None => words.unwrap_or("Copy link"),
     };
     view! {
         <button
             type="button"
-            class=if worded { "button" } else { "icon-button" }
+            class=if words.is_some() { "button" } else { "icon-button" }
             aria-label=name
             title=title
             on:click=copy
         >
             {icon(face)}
-            {worded.then_some(view! { <span>{title}</span> })}
+            {words.map(|_| view! { <span>{title}</span> })}
         </button>
     }
 }

@@ -50,6 +50,7 @@ pub(super) struct View {
 
 /// Puts the page into the document and follows the daemon.
 pub fn start() {
+    browser::report_panics();
     let Some(place) =
         document().get_element_by_id("app").and_then(|place| place.dyn_into::<HtmlElement>().ok())
     else {

@@ -58,7 +58,7 @@ pub(super) fn screen(view: View) -> impl IntoView {
                         <h2>"From a terminal"</h2>
                         <p class="command">
                             <code>"weir open"</code>
-                            {copy_button(view.store, || "Copy command weir open".to_owned(), || "weir open".to_owned(), true)}
+                            {copy_button(view.store, || "Copy command weir open".to_owned(), || "weir open".to_owned(), Some("Copy"))}
                         </p>
                     </li>
                     <li>

@@ -8,7 +8,8 @@ use leptos::prelude::*;
 use crate::browser;
 
 const KEY: &str = "weir-theme";
-const CHOICES: [(&str, &str); 3] = [("system", "System"), ("light", "Light"), ("dark", "Dark")];
+const CHOICES: [(&str, &str); 3] =
+    [("system", "System theme"), ("light", "Light theme"), ("dark", "Dark theme")];
 
 /// The choice, as a small native select.
 pub(super) fn choice() -> impl IntoView {
