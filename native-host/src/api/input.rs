@@ -37,6 +37,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // serde would take a list for a struct, its items in the order of the fields.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::bad_request("The body must be a JSON object."));
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| ApiError::bad_request(format!("The body cannot be understood: {error}.")))
 }

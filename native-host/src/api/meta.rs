@@ -35,10 +35,15 @@ pub(super) async fn meta(
     let source = queue::source(url.as_str(), &context)?;
     let probe = door.engine.probe(&source).await?;
     let duration_ms = probe.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    let estimates: Vec<Option<u64>> =
+        probe.variants.iter().map(|variant| probe.estimated_bytes(variant)).collect();
+    let variants =
+        probe.variants.into_iter().zip(estimates).map(|(variant, size)| wire_variant(variant, size));
     Ok(Json(Meta {
         url: url.into(),
         kind: queue::wire_kind(probe.kind),
-        title: probe.title,
+        // Neither a file nor a playlist names itself; the page does, and the client knows it.
+        title: None,
         filename: probe.filename,
         duration_ms,
         thumbnail: None,
@@ -46,13 +51,11 @@ pub(super) async fn meta(
         content_type: probe.content_type,
         resumable: probe.resumable,
         live: probe.live,
-        variants: probe.variants.into_iter().map(|variant| wire_variant(variant, duration_ms)).collect(),
+        variants: variants.collect(),
     }))
 }
 
-fn wire_variant(variant: weir_media::hls::Variant, duration_ms: Option<u64>) -> Variant {
-    // Bits per second times milliseconds: 8 bits a byte, 1000 ms a second.
-    let estimated_bytes = variant.bandwidth.zip(duration_ms).map(|(rate, ms)| rate.saturating_mul(ms) / 8000);
+fn wire_variant(variant: weir_media::hls::Variant, estimated_bytes: Option<u64>) -> Variant {
     Variant {
         id: variant.id,
         label: variant.label,
