@@ -153,7 +153,7 @@ mod tests {
     fn tokens_are_long_and_compared_whole() {
         let token = Token(random_text().unwrap());
         assert_eq!(token.as_str().len(), 43);
-        assert!(token.matches(&token.as_str().to_owned()));
+        assert!(token.matches(token.as_str()));
         assert!(!token.matches(&token.as_str()[..42]));
         assert!(!token.matches(""));
         assert!(!format!("{token:?}").contains(token.as_str()));

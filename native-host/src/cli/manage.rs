@@ -179,7 +179,7 @@ pub(super) async fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> 
     } else {
         match &running {
             Some(remote) => {
-                say(&format!("running   {} (process {})", remote.endpoint.url, remote.endpoint.pid))?
+                say(&format!("running   {} (process {})", remote.endpoint.url, remote.endpoint.pid))?;
             }
             None => say("stopped   it starts by itself when the extension or a command needs it")?,
         }

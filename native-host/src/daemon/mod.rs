@@ -33,10 +33,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// When another daemon runs, the port is taken, or the store cannot be opened; the message says which.
 pub(crate) fn run(home: &Home, config: Config) -> anyhow::Result<()> {
     let lock = lock(home)?;
-    // Two threads do: the engine's writes and SQLite have their own blocking threads, which end when idle.
+    // Two threads do: writing and SQLite have blocking threads of their own, which end when idle.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(32)
+        // One for each running download (at most 64), and some for the store and for files.
+        .max_blocking_threads(128)
         .thread_keep_alive(Duration::from_secs(2))
         .enable_all()
         .build()?;

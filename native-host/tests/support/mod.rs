@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The program under test.
-pub const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+pub(crate) const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
 /// `weir` with nothing of the caller's own settings.
-pub fn weir(home: &Path) -> Command {
+pub(crate) fn weir(home: &Path) -> Command {
     let mut command = Command::new(WEIR);
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("WEIR_")) {
         command.env_remove(key);
@@ -30,7 +30,7 @@ pub fn weir(home: &Path) -> Command {
 }
 
 /// A daemon of its own.
-pub struct Daemon {
+pub(crate) struct Daemon {
     pub dir: tempfile::TempDir,
     child: Option<Child>,
     pub port: u16,
@@ -38,7 +38,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut daemon = Self { dir, child: None, port: 0, token: String::new() };
         daemon.launch();
@@ -46,7 +46,7 @@ impl Daemon {
     }
 
     /// Starts the program again in the same home.
-    pub fn launch(&mut self) {
+    pub(crate) fn launch(&mut self) {
         let endpoint = self.dir.path().join("weir/endpoint.json");
         let stale = std::fs::read(&endpoint).ok();
         self.child = Some(weir(self.dir.path()).args(["serve"]).stderr(Stdio::null()).spawn().unwrap());
@@ -58,19 +58,19 @@ impl Daemon {
         self.token = endpoint["token"].as_str().unwrap().to_owned();
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
     /// kill −9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// SIGTERM, and the exit status.
-    pub fn stop(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -83,17 +83,17 @@ impl Daemon {
         }
     }
 
-    pub fn downloads(&self) -> PathBuf {
+    pub(crate) fn downloads(&self) -> PathBuf {
         self.dir.path().join("downloads")
     }
 
     /// A request head and body, sent as they are.
-    pub fn raw(&self, request: &[u8]) -> Answer {
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
         raw(SocketAddr::from(([127, 0, 0, 1], self.port)), request)
     }
 
     /// A request with these header lines besides `Host`.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n", self.port);
         for (name, value) in headers {
@@ -106,24 +106,24 @@ impl Daemon {
     }
 
     /// A request as our own tools make it.
-    pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         self.request(method, path, &[("Authorization", &bearer), ("Content-Type", "application/json")], body)
     }
 
     /// `POST /download`, which must be taken.
-    pub fn add(&self, body: &Value) -> i64 {
+    pub(crate) fn add(&self, body: &Value) -> i64 {
         let answer = self.call("POST", "/download", &body.to_string());
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.json()["id"].as_i64().unwrap()
     }
 
-    pub fn row(&self, id: i64) -> Value {
+    pub(crate) fn row(&self, id: i64) -> Value {
         self.call("GET", &format!("/download/{id}"), "").json()
     }
 
     /// The row once `status` is one of `wanted`; panics when it ends otherwise.
-    pub fn wait_for(&self, id: i64, wanted: &[&str]) -> Value {
+    pub(crate) fn wait_for(&self, id: i64, wanted: &[&str]) -> Value {
         eventually(&format!("download {id} to be {wanted:?}"), || {
             let row = self.row(id);
             let status = row["status"].as_str().unwrap_or_default().to_owned();
@@ -147,7 +147,7 @@ impl Drop for Daemon {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     /// Header lines, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -155,21 +155,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 
 /// Sends bytes and reads the answer to its end.
-pub fn raw(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // A server that refuses early may close before it has read everything.
@@ -205,7 +205,7 @@ pub fn raw(address: SocketAddr, request: &[u8]) -> Answer {
 }
 
 /// Tries until there is a value, for at most 30 seconds.
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(value) = attempt() {
@@ -217,13 +217,13 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Serves a folder on loopback, with ranges and validators, until dropped.
-pub struct FileServer {
+pub(crate) struct FileServer {
     pub port: u16,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl FileServer {
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
@@ -233,7 +233,7 @@ impl FileServer {
         Self { port, runtime: Some(runtime) }
     }
 
-    pub fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/{name}", self.port)
     }
 }
@@ -247,7 +247,7 @@ impl Drop for FileServer {
 }
 
 /// Bytes that look random and are the same each time.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -261,7 +261,7 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// SHA-256 as lower-case hex.
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
@@ -271,7 +271,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// An HLS stream of `seconds`, two qualities, made by ffmpeg: `master.m3u8` in `folder`.
-pub fn make_hls(folder: &Path, seconds: u32) {
+pub(crate) fn make_hls(folder: &Path, seconds: u32) {
     std::fs::create_dir_all(folder).unwrap();
     let made = Command::new("ffmpeg")
         .current_dir(folder)
@@ -330,7 +330,7 @@ pub fn make_hls(folder: &Path, seconds: u32) {
 }
 
 /// Seconds of a media file, by ffprobe.
-pub fn duration_of(path: &Path) -> f64 {
+pub(crate) fn duration_of(path: &Path) -> f64 {
     let probed = Command::new("ffprobe")
         .args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"])
         .arg(path)
