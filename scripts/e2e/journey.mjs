@@ -29,16 +29,22 @@ export const downloadButton = (popup, name) => popup.getByRole('button', { name:
 export const qualityOf = (popup, name) => popup.getByRole('combobox', { name: `Quality of ${name}`, exact: true });
 
 /** Waits until the daemon has a row that `matches`, and answers it. */
-export async function row(machine, matches, { timeout = 60_000 } = {}) {
-  return until('a download row', async () => {
-    if (!(await machine.endpoint())) return null;
-    const { body } = await machine.api('GET', '/list').catch(() => ({ body: [] }));
-    return body.find(matches);
-  }, { timeout });
+export async function row(machine, matches, { timeout = 20_000 } = {}) {
+  let rows = [];
+  try {
+    return await until('the row', async () => {
+      if (!(await machine.endpoint())) return null;
+      rows = (await machine.api('GET', '/list').catch(() => null))?.body ?? rows;
+      return rows.find(matches);
+    }, { timeout });
+  } catch (error) {
+    const known = rows.map((one) => `${one.filename}: ${one.status} ${one.progress} ${one.error?.message ?? ''}`);
+    throw new Error(`no download with ${matches} within ${timeout} ms, only [${known.join('; ')}]`, { cause: error });
+  }
 }
 
 /** Waits until a download is whole. An error row is an error here. */
-export async function completed(machine, id, options) {
+export async function completed(machine, id, options = { timeout: 60_000 }) {
   const done = await row(machine, (one) => one.id === id && ['completed', 'error', 'cancelled'].includes(one.status), options);
   if (done.status !== 'completed') throw new Error(`${done.filename}: ${done.status}: ${JSON.stringify(done.error)}`);
   return done;
@@ -48,7 +54,8 @@ export async function completed(machine, id, options) {
 export async function watchBar(page, name, { timeout = 60_000 } = {}) {
   const bar = page.getByRole('progressbar', { name });
   const values = [];
-  await until(`the bar of ${name} to fill`, async () => {
+  const filling = { toString: () => `the bar of ${name} to fill beyond ${values.join(', ') || 'nothing'}` };
+  await until(filling, async () => {
     const now = await bar.first().getAttribute('aria-valuenow', { timeout: 500 }).catch(() => undefined);
     if (now === undefined) return values.length > 0;
     if (now !== null && values.at(-1) !== Number(now)) values.push(Number(now));

@@ -40,7 +40,7 @@ const lines = async (url) => (await (await fetch(url)).text()).split('\\n').map(
 })();
 </script>`;
 
-/** Pages by path, after the prefix. `live` decides what a request may see. */
+/** Pages by path, after the prefix. */
 const PAGES = {
   '/': () => page('Weir demo', `<p>Two things to catch:</p><ul><li><a href="talk.html">a talk</a>, streamed in two qualities</li>
 <li><a href="clip.html">a clip</a>, one plain file</li></ul>`),
@@ -53,7 +53,7 @@ const PAGES = {
   '/none.html': () => page('Nothing here', '<p>Only words.</p>'),
 };
 
-/** The cookie `/locked.html` gives, without which its media is 403. */
+/** The cookie `/locked.html` gives, without which everything below `/locked/` is 403. */
 const PASS = 'pass=weir-demo';
 
 /**
@@ -99,8 +99,10 @@ export async function startSite(folder, { port = 0, extra = {} } = {}) {
     const media = /^\/(media|locked)\/([\w./-]+)$/.exec(name);
     if (!media || media[2].includes('..')) return plain(response, 404, 'no such page');
     if (media[1] === 'locked') {
+      // The playlists want the cookie, the segments also the page they are played on.
       const own = (request.headers.referer || '').startsWith(`http://${request.headers.host}/`);
-      if (!own || !(request.headers.cookie || '').includes(PASS)) return plain(response, 403, 'members only');
+      const known = (request.headers.cookie || '').includes(PASS);
+      if (!known || (name.endsWith('.ts') && !own)) return plain(response, 403, 'members only');
     }
     return file(request, response, path.join(folder, media[2]), rate);
   }
