@@ -4,7 +4,7 @@
 
 use js_sys::{Date, Function, Promise};
 use leptos::prelude::*;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 /// Waits this many milliseconds.
@@ -95,6 +95,14 @@ pub fn take_ticket() -> Option<String> {
     let address = format!("{}{}", location.pathname().ok()?, location.search().ok()?);
     let _ = window().history().ok()?.replace_state_with_url(&JsValue::NULL, "", Some(&address));
     (!ticket.is_empty()).then_some(ticket)
+}
+
+/// Puts the keyboard's focus on the document's main part, which must be able to take it (`tabindex`).
+pub fn focus_main() {
+    let main = document().query_selector("main").ok().flatten();
+    if let Some(main) = main.and_then(|main| main.dyn_into::<web_sys::HtmlElement>().ok()) {
+        let _ = main.focus();
+    }
 }
 
 /// A value kept by the browser for this origin.

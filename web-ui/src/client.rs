@@ -112,12 +112,6 @@ impl Client {
         (address, protocols)
     }
 
-    /// Address of a finished file, for a link the browser follows with its cookie.
-    #[must_use]
-    pub fn file_address(&self, id: DownloadId) -> String {
-        format!("{}/download/{id}/file", self.origin)
-    }
-
     /// `GET /list`, newest first.
     ///
     /// # Errors

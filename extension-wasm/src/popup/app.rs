@@ -150,7 +150,7 @@ fn view(popup: Popup) -> impl IntoView {
                 <span>"All downloads"</span>
             </button>
         </header>
-        <main class="body">
+        <main class="body" tabindex="-1">
             {move || trouble.get().map(|error| error_note(&error, ()))}
             {host_card(popup)}
             {streams(popup)}

@@ -3,6 +3,7 @@
 use leptos::html::Dialog;
 use leptos::prelude::*;
 
+use crate::browser;
 use crate::store::Store;
 
 /// Opens the dialog as modal while the condition holds, closes it otherwise.
@@ -34,6 +35,8 @@ pub fn remove_dialog(store: Store) -> impl IntoView {
         store.removing.set(None);
         if let (Some(id), Some(files)) = (id, files) {
             store.delete(id, files);
+            // The dialog gives the focus back to a button that is about to go with its row.
+            request_animation_frame(browser::focus_main);
         }
     };
     view! {

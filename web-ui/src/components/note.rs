@@ -6,13 +6,14 @@ use weir_protocol::{Action, ErrorInfo};
 use super::icon::{Icon, icon};
 use crate::format;
 
-/// The sentence, and below it whatever `extra` offers.
+/// The sentence, and beside it whatever `extra` offers, which stays in sight when the sentence is cut.
 pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl IntoView + use<E> {
     let message = error.message.clone();
     view! {
         <div class="note note-error">
             {icon(|| Icon::Warning)}
-            <p><bdi dir="auto" title=message.clone()>{message.clone()}</bdi> {extra}</p>
+            <p title=message.clone()><bdi dir="auto">{message}</bdi></p>
+            {extra}
         </div>
     }
 }

@@ -182,13 +182,14 @@ fn page_buttons(
     status: Memo<Option<DownloadStatus>>,
 ) -> impl IntoView {
     let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
-    let address = move || store.client.with(|client| client.as_ref().map(|client| client.file_address(id)));
+    // The page's own origin: the browser follows it with the session's cookie.
+    let address = format!("/download/{id}/file");
     let save = move || {
         finished.get().then(|| {
             view! {
                 <a
                     class="icon-button"
-                    href=address
+                    href=address.clone()
                     download=move || name.get()
                     aria-label=move || format!("Save a copy of {}", name.get())
                     title="Save a copy"
