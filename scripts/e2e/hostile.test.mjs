@@ -80,7 +80,7 @@ scenario('other sites cannot command the daemon, session or not', {}, async ({ m
         };
       }, { door, json });
       assert.deepEqual(outcome, {
-        simple: 'opaque 0 ',
+        simple: 'TypeError',
         preflighted: 'TypeError',
         list: 'TypeError',
         ticket: 'TypeError',
