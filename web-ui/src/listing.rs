@@ -128,7 +128,7 @@ impl Listing {
 }
 
 /// Rows beyond each edge of the viewport, so that scrolling and Tab meet rows, not emptiness.
-pub const MARGIN_ROWS: usize = 12;
+pub const MARGIN_ROWS: usize = 8;
 
 /// The most rows in the document at once, whatever the screen.
 pub const MOST_ROWS: usize = 120;
@@ -251,7 +251,7 @@ mod tests {
         }
         assert_eq!(window(0.0, viewport, row, 3), 0..3);
         assert_eq!(window(0.0, viewport, row, 0), 0..0);
-        assert_eq!(window(0.0, f64::NAN, 0.0, 10_000), 0..24);
+        assert_eq!(window(0.0, f64::NAN, 0.0, 10_000), 0..16);
         assert!(window(0.0, 1e7, 1.0, 10_000).len() <= MOST_ROWS);
     }
 

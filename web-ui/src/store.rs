@@ -47,6 +47,8 @@ pub struct Store {
     pub connection: RwSignal<Connection>,
     /// The daemon to command; none while it is not known.
     pub client: RwSignal<Option<Client>>,
+    /// The row whose details are open.
+    pub detailed: RwSignal<Option<DownloadId>>,
     /// The row whose removal is being confirmed.
     pub removing: RwSignal<Option<DownloadId>>,
 }
@@ -66,6 +68,7 @@ impl Store {
             snapshots: RwSignal::new(0),
             connection: RwSignal::new(Connection::Connecting),
             client: RwSignal::new(None),
+            detailed: RwSignal::new(None),
             removing: RwSignal::new(None),
         }
     }

@@ -9,10 +9,11 @@ use crate::format;
 /// The sentence, and beside it whatever `extra` offers, which stays in sight when the sentence is cut.
 pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl IntoView + use<E> {
     let message = error.message.clone();
+    let whole = message.clone();
     view! {
         <div class="note note-error">
             {icon(|| Icon::Warning)}
-            <p title=message.clone()><bdi dir="auto">{message}</bdi></p>
+            <p title=whole><bdi dir="auto">{message}</bdi></p>
             {extra}
         </div>
     }

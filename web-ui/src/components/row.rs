@@ -31,9 +31,7 @@ pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView
     view! {
         <div class="row" data-status=move || status.get().map(DownloadStatus::as_str)>
             <div class="row-main">
-                <p class="row-name" title=move || name.get()>
-                    <bdi dir="auto">{move || name.get()}</bdi>
-                </p>
+                {title(store, id, place, name)}
                 {move || barred.get().then(|| progress_bar(store, id, name))}
                 <p class="facts">{facts(store, id, place)}</p>
                 {notes(store, id)}
@@ -45,6 +43,27 @@ pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView
                 {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}
             </div>
         </div>
+    }
+}
+
+/// The name; on the page it opens the details.
+fn title(store: Store, id: DownloadId, place: Place, name: Memo<String>) -> impl IntoView {
+    let text = move || view! { <bdi dir="auto">{move || name.get()}</bdi> };
+    match place {
+        Place::Popup => view! { <p class="row-name" title=move || name.get()>{text()}</p> }.into_any(),
+        Place::Page => view! {
+            <button
+                type="button"
+                class="row-name"
+                aria-label=move || format!("Details of {}", name.get())
+                aria-haspopup="dialog"
+                title=move || name.get()
+                on:click=move |_| store.detailed.set(Some(id))
+            >
+                {text()}
+            </button>
+        }
+        .into_any(),
     }
 }
 

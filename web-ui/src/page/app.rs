@@ -10,7 +10,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 use weir_protocol::SessionRequest;
 
-use super::{add, list, sign_in, theme, tools};
+use super::{add, detail, list, sign_in, theme, tools};
 use crate::book::Absent;
 use crate::browser::{self, Pause};
 use crate::client::{Client, Failure};
@@ -144,6 +144,7 @@ fn downloads(view: View) -> impl IntoView {
         {live_region(view.store)}
         {remove_dialog(view.store)}
         {add::dialog(view)}
+        {detail::dialog(view.store)}
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod add;
 mod app;
+mod detail;
 mod list;
 mod sign_in;
 mod theme;
