@@ -31,7 +31,7 @@ async fn prove(url: &str, token: &str) -> Result<bool, JsValue> {
     let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
     let health: Option<Health> = serde_json::from_str(&text).ok();
     let proof = health.and_then(|health| health.proof).and_then(|proof| unhex(&proof));
-    let (Some(mut proof), Some(port)) = (proof, port(url)) else { return Ok(false) };
+    let (Some(proof), Some(port)) = (proof, port(url)) else { return Ok(false) };
 
     let algorithm = Object::new();
     Reflect::set(&algorithm, &"name".into(), &"HMAC".into())?;
@@ -45,9 +45,9 @@ async fn prove(url: &str, token: &str) -> Result<bool, JsValue> {
         &Array::of1(&"verify".into()),
     )?;
     let key: CryptoKey = JsFuture::from(key).await?.unchecked_into();
-    let mut said = format!("weir-health:{port}:{challenge}").into_bytes();
+    let said = format!("weir-health:{port}:{challenge}").into_bytes();
     // The browser's own comparison, which takes the same time for every wrong proof.
-    let verdict = subtle.verify_with_str_and_u8_array_and_u8_array("HMAC", &key, &mut proof, &mut said)?;
+    let verdict = subtle.verify_with_str_and_u8_array_and_u8_array("HMAC", &key, &proof, &said)?;
     Ok(JsFuture::from(verdict).await?.as_bool() == Some(true))
 }
 
