@@ -3,6 +3,9 @@
 //! Owns the reading of `Repr-Digest` (RFC 9530), `Digest` (RFC 3230) and `Content-MD5`, and one pass over the bytes
 //! for all of them. Never fetches. Invariant: a stated digest is compared or ignored as unreadable, never assumed.
 
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
@@ -12,6 +15,9 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::EngineError;
 use crate::answer;
+
+/// Piece read at once.
+const READ: usize = 1024 * 1024;
 
 /// Digests of the whole file as stated by the server, hex.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +132,22 @@ impl Digests {
             return fail("MD5", "the server");
         }
         Ok(())
+    }
+}
+
+/// Size and SHA-256 of a file, read from its beginning. Blocks.
+pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, [u8; 32])> {
+    file.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; READ];
+    let mut bytes = 0;
+    loop {
+        let n = file.read(&mut piece)?;
+        if n == 0 {
+            return Ok((bytes, hasher.finalize().into()));
+        }
+        hasher.update(&piece[..n]);
+        bytes += n as u64;
     }
 }
 

@@ -3,21 +3,24 @@
 //! Owns the order of things: find a partial, ask, name, fetch, finish. Never moves bytes itself. Invariant: every
 //! way out leaves either a finished file or a journaled partial, and the lock on it released.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Record, State};
+use crate::journal::{FinishedState, HlsState, Record, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
 use crate::part::{self, Part};
-use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, resolve};
+use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, hls, resolve};
 
 /// What the first answers led to.
 enum Plan {
     Done(Finished),
     File(Part, file::Start),
+    Hls { part: Part, ready: hls::Ready, before: Option<(String, HlsState)> },
 }
 
 /// Runs a job; see [`crate::Engine::download`].
@@ -36,6 +39,7 @@ pub(crate) async fn run(
     match plan {
         Plan::Done(finished) => Ok(finished),
         Plan::File(part, start) => file::run(net, job, monitor, stop, part, start).await,
+        Plan::Hls { part, ready, before } => hls::run(net, job, monitor, stop, part, ready, before).await,
     }
 }
 
@@ -49,29 +53,16 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
         _ => None,
     };
     let mut kept = None;
+    let mut before = None;
     if let Some((part, Record { boot, state, .. })) = adopted {
         monitor.set_filename(&part.names.filename);
         match state {
             State::Finished(finished) => {
-                let path = job.directory.join(&finished.filename);
-                let whole = std::fs::metadata(&path)
-                    .is_ok_and(|metadata| metadata.is_file() && metadata.len() == finished.bytes);
-                let renamed = std::fs::symlink_metadata(part.names.part()).is_err()
-                    && std::fs::symlink_metadata(part.names.mux()).is_err();
-                if let (true, true, Some(sha256)) = (whole, renamed, digest::unhex(&finished.sha256)) {
-                    part.clear();
-                    return Ok(Plan::Done(Finished {
-                        path,
-                        filename: finished.filename,
-                        kind: finished.kind,
-                        bytes: finished.bytes,
-                        sha256,
-                        quality: finished.quality,
-                        duration: finished.duration_ms.map(Duration::from_millis),
-                    }));
+                let concluded = tokio::task::spawn_blocking(move || conclude(part, finished));
+                match concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?? {
+                    Ok(finished) => return Ok(Plan::Done(finished)),
+                    Err(part) => kept = Some(part),
                 }
-                // Not renamed yet, or taken away since: what is in the partial is no longer described.
-                kept = Some(part);
             }
             State::File(state) if job.kind != Some(Kind::Hls) => {
                 monitor.set_kind(Kind::File);
@@ -80,6 +71,10 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
                     Some(start) => return Ok(Plan::File(part, start)),
                     None => kept = Some(part),
                 }
+            }
+            State::Hls(state) if job.kind != Some(Kind::File) => {
+                before = Some((boot, state));
+                kept = Some(part);
             }
             State::File(_) | State::Hls(_) => kept = Some(part),
         }
@@ -92,8 +87,66 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
     monitor.set_kind(kind);
     match kind {
         Kind::File => plan_file(job, monitor, answer, kept, wanted, &key).await,
-        Kind::Hls => Err(EngineError::UnsupportedMedia { reason: "streams are not built in yet".to_owned() }),
+        Kind::Hls => {
+            let ready = hls::prepare(net, job, &mut answer).await?;
+            let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
+            let part = reserve(job, monitor, kept, &name, &key)?;
+            Ok(Plan::Hls { part, ready, before })
+        }
     }
+}
+
+/// An earlier run had everything and was about to rename, or had renamed and was about to clear up. Gives the partial
+/// back when neither can be shown to be true any more. Blocks.
+fn conclude(part: Part, state: FinishedState) -> Result<Result<Finished, Part>, EngineError> {
+    let Some(sha256) = digest::unhex(&state.sha256) else { return Ok(Err(part)) };
+    let working = match state.kind {
+        Kind::File => part.names.part(),
+        Kind::Hls => part.names.mux(),
+    };
+    let finished = |path: PathBuf| Finished {
+        filename: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        path,
+        kind: state.kind,
+        bytes: state.bytes,
+        sha256,
+        quality: state.quality.clone(),
+        duration: state.duration_ms.map(Duration::from_millis),
+    };
+    if let Ok(mut file) = File::open(&working) {
+        let same = digest::of_file(&mut file).is_ok_and(|found| found == (state.bytes, sha256));
+        if !same {
+            return Ok(Err(part));
+        }
+        let path = part.finish(&working, |name| {
+            State::Finished(FinishedState { filename: name.to_owned(), ..state.clone() })
+        })?;
+        return Ok(Ok(finished(path)));
+    }
+    let path = part.names.directory.join(&state.filename);
+    if std::fs::symlink_metadata(&path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == state.bytes)
+    {
+        part.clear();
+        return Ok(Ok(finished(path)));
+    }
+    Ok(Err(part))
+}
+
+/// The kept partial, or a new name nobody uses.
+fn reserve(
+    job: &Job,
+    monitor: &Monitor,
+    kept: Option<Part>,
+    name: &str,
+    key: &str,
+) -> Result<Part, EngineError> {
+    let part = match kept {
+        Some(part) => part,
+        None => Part::create(&job.directory, name, key)?,
+    };
+    monitor.set_filename(&part.names.filename);
+    Ok(part)
 }
 
 async fn plan_file(
@@ -111,10 +164,6 @@ async fn plan_file(
     for expected in [&promised, &resolve::url_name(&job.source.url, &job.source.url).unwrap_or_default()] {
         resolve::refuse_page(&mut answer, expected).await?;
     }
-    let part = match kept {
-        Some(part) => part,
-        None => Part::create(&job.directory, &name, key)?,
-    };
-    monitor.set_filename(&part.names.filename);
+    let part = reserve(job, monitor, kept, &name, key)?;
     Ok(Plan::File(part, file::Start::Whole(answer)))
 }

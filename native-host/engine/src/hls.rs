@@ -1,85 +1,264 @@
 //! HLS streams: from the playlist to one file.
 //!
-//! Owns the plan (which quality, which tracks) and its execution. Never guesses over a hole: a segment that cannot be
-//! had ends the job with its number. Invariant: what DRM protects, what is live and what is not understood is refused
-//! before the first segment is asked for.
+//! Owns the order of things: choose, refuse, fetch the tracks, mux, check, finish. Never guesses over a hole: a segment
+//! that cannot be had ends the job with its number. Invariant: what DRM protects, what is live and what is not
+//! understood is refused before the first segment is asked for.
 
-use url::Url;
-use weir_media::hls::{self as playlist, MediaPlaylist, Playlist, PlaylistError};
+mod cipher;
+mod plan;
+mod playlist;
+mod segment;
+mod track;
 
-use crate::net::{Answer, Lane, Net};
-use crate::{EngineError, Source, answer};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Largest playlist that is read, in bytes.
-const MAX_PLAYLIST: usize = 16 * 1024 * 1024;
+use tokio_util::sync::CancellationToken;
+use weir_media::filename;
+use weir_media::hls::{MediaPlaylist, Playlist};
 
-/// Reads the body as a playlist; relative addresses start from where it really came from.
-pub(crate) async fn read_playlist(answer: &mut Answer) -> Result<Playlist, EngineError> {
-    let body = answer.whole(MAX_PLAYLIST).await?;
-    let body = match answer::coding(&answer.headers) {
-        answer::Coding::Identity => body,
-        answer::Coding::Gzip => unpacked(&body)?,
-        answer::Coding::Foreign => {
-            return Err(EngineError::broken("the playlist is compressed in an unknown way"));
+use crate::journal::{self, FinishedState, HlsState, State, TrackState};
+use crate::monitor::{Monitor, Phase};
+use crate::mp4::{self, TrackKind};
+use crate::net::{Answer, Net};
+use crate::part::Part;
+use crate::{EngineError, Finished, Job, Kind, digest, mux, resolve};
+
+pub(crate) use playlist::{media_playlist, read_playlist};
+
+/// Names that say what a playlist is and not what it plays.
+const GENERIC_NAMES: &[&str] =
+    &["index", "master", "playlist", "manifest", "main", "stream", "chunklist", "prog_index", "video", "hls"];
+
+/// What will be fetched, decided before anything is.
+pub(crate) struct Ready {
+    /// Picture with or without sound, then sound of its own.
+    tracks: Vec<MediaPlaylist>,
+    quality: Option<String>,
+    audio_only: bool,
+    ffmpeg: PathBuf,
+}
+
+/// Reads the playlists and refuses what cannot be done.
+pub(crate) async fn prepare(net: &Net, job: &Job, answer: &mut Answer) -> Result<Ready, EngineError> {
+    let visitor = job.source.visiting();
+    let ready = match read_playlist(answer).await? {
+        Playlist::Media(media) => Ready {
+            tracks: vec![media],
+            quality: None,
+            audio_only: is_audio_wish(job),
+            ffmpeg: PathBuf::new(),
+        },
+        Playlist::Multivariant(multivariant) => {
+            if let Some(drm) = multivariant.drm {
+                return Err(EngineError::Drm { system: drm.system });
+            }
+            let wish = job.quality.as_deref().unwrap_or("best");
+            let choice = plan::choose(&multivariant, wish)?;
+            let audio_only = choice.video.is_none() || is_audio_wish(job);
+            let mut tracks = Vec::new();
+            if let Some((url, backups)) = &choice.video {
+                tracks.push(media_playlist(net, &visitor, url, backups).await?);
+            }
+            if let Some(url) = &choice.audio {
+                tracks.push(media_playlist(net, &visitor, url, &[]).await?);
+            }
+            Ready { tracks, quality: choice.label, audio_only, ffmpeg: PathBuf::new() }
         }
     };
-    Ok(playlist::parse(&String::from_utf8_lossy(&body), &answer.url)?)
+    ready.tracks.iter().try_for_each(plan::check)?;
+    // Better now than after the last segment.
+    Ok(Ready { ffmpeg: mux::find(net.options().ffmpeg.as_deref())?, ..ready })
 }
 
-fn unpacked(body: &[u8]) -> Result<Vec<u8>, EngineError> {
-    use std::io::Read as _;
-    let mut out = Vec::new();
-    let mut decoder = flate2::read::MultiGzDecoder::new(body).take(MAX_PLAYLIST as u64 + 1);
-    decoder.read_to_end(&mut out).map_err(|_| EngineError::broken("the compressed playlist is damaged"))?;
-    if out.len() > MAX_PLAYLIST {
-        return Err(EngineError::broken("the playlist is larger than it can be"));
-    }
-    Ok(out)
+fn is_audio_wish(job: &Job) -> bool {
+    job.quality.as_deref().is_some_and(|wish| wish.trim().eq_ignore_ascii_case("audio"))
 }
 
-/// Fetches a media playlist, from its backups when the first place fails.
-pub(crate) async fn media_playlist(
+/// Name of the finished file: what the caller wants, else the title, else the address.
+pub(crate) fn file_name(job: &Job, answer: &Answer, ready: &Ready) -> String {
+    let extension = if ready.audio_only { "m4a" } else { "mp4" };
+    let name = match (&job.filename, &job.title) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(title)) if !title.trim().is_empty() => Some(title.clone()),
+        _ => name_in_path(&answer.url).or_else(|| resolve::url_name(&answer.url, &job.source.url)),
+    };
+    filename::with_extension(&filename::safe(&name.unwrap_or_default()), extension)
+}
+
+/// The last part of the path that says something.
+fn name_in_path(url: &url::Url) -> Option<String> {
+    let segments: Vec<&str> = url.path_segments()?.filter(|segment| !segment.is_empty()).collect();
+    let telling = segments.iter().rev().find(|segment| {
+        let stem = segment.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        !GENERIC_NAMES.contains(&stem.as_str())
+    })?;
+    Some(percent_encoding::percent_decode_str(telling).decode_utf8_lossy().into_owned())
+}
+
+/// Fetches, muxes, checks and finishes. `before` is what an earlier run left, with its boot.
+pub(crate) async fn run(
     net: &Net,
-    visitor: &Source,
-    url: &Url,
-    backups: &[Url],
-) -> Result<MediaPlaylist, EngineError> {
-    let mut first_error = None;
-    for url in std::iter::once(url).chain(backups) {
-        match fetch_playlist(net, visitor, url).await {
-            Ok(Playlist::Media(media)) => return Ok(media),
-            // A list of lists would never end.
-            Ok(Playlist::Multivariant(_)) => {
-                return Err(PlaylistError::Malformed {
-                    line: 1,
-                    reason: "a quality leads to another list of qualities",
-                }
-                .into());
-            }
-            Err(error @ (EngineError::OwnAddress | EngineError::BadUrl { .. })) => return Err(error),
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
+    job: &Job,
+    monitor: &Arc<Monitor>,
+    stop: &CancellationToken,
+    part: Part,
+    ready: Ready,
+    before: Option<(String, HlsState)>,
+) -> Result<Finished, EngineError> {
+    monitor.set_quality(ready.quality.as_deref());
+    monitor.set_phase(Phase::Downloading);
+    let paths = [part.names.part(), part.names.audio()];
+    let mut recorder = recorder(part, &ready, before, Arc::clone(monitor))?;
+    let connections = job.connections.clamp(1, 64) as usize;
+    for (number, media) in ready.tracks.iter().enumerate() {
+        let shared = Arc::new(segment::Shared::new(
+            net.clone(),
+            job.source.visiting(),
+            Arc::clone(&job.limit),
+            Arc::clone(monitor),
+            media.segments.len(),
+            connections,
+        ));
+        let (back, outcome) =
+            track::run(shared, media, number, &paths[number], connections, recorder, stop).await;
+        recorder = back;
+        outcome?;
     }
-    Err(first_error.unwrap_or(EngineError::BadPlaylist(PlaylistError::Empty)))
+    monitor.set_phase(Phase::Finishing);
+    let work = finish(job, &ready, recorder.part, &paths);
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(EngineError::Stopped),
+        finished = work => finished,
+    }
 }
 
-async fn fetch_playlist(net: &Net, visitor: &Source, url: &Url) -> Result<Playlist, EngineError> {
-    let visitor = visitor.visiting();
-    let mut failures = 0;
-    loop {
-        let attempt = async {
-            let mut answer = net.ask(&visitor, url, None, Lane::Shared).await?;
-            match answer.refusal() {
-                Some(error) => Err(error),
-                None => read_playlist(&mut answer).await,
+/// Takes up what an earlier run left, if it is of the same stream and really on the disk.
+fn recorder(
+    part: Part,
+    ready: &Ready,
+    before: Option<(String, HlsState)>,
+    monitor: Arc<Monitor>,
+) -> Result<track::Recorder, EngineError> {
+    let fingerprint = plan::fingerprint(&ready.tracks);
+    let mut written = vec![TrackState::default(); ready.tracks.len()];
+    if let Some((boot, state)) = before.filter(|(_, state)| state.fingerprint == fingerprint) {
+        let trusted = if journal::same_boot(&boot) { state.written } else { state.synced };
+        let paths = [part.names.part(), part.names.audio()];
+        for ((slot, track), (path, media)) in
+            written.iter_mut().zip(trusted).zip(paths.iter().zip(&ready.tracks))
+        {
+            let on_disk = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            if track.segments <= media.segments.len() && track.bytes <= on_disk {
+                *slot = track;
             }
-        };
-        match attempt.await {
-            Err(error) if error.is_transient() && failures < net.options().retries => {
-                failures += 1;
-                tokio::time::sleep(crate::file::backoff(net, failures)).await;
-            }
-            outcome => return outcome,
         }
     }
+    let done = ready
+        .tracks
+        .iter()
+        .zip(&written)
+        .flat_map(|(media, track)| media.segments.iter().take(track.segments))
+        .map(|s| s.duration)
+        .sum();
+    monitor.set_received(written.iter().map(|track| track.bytes).sum());
+    let total: Duration = ready.tracks.iter().map(MediaPlaylist::duration).sum();
+    monitor.set_fraction(if total.is_zero() {
+        0.0
+    } else {
+        Duration::as_secs_f64(&done) / total.as_secs_f64()
+    });
+    let state = HlsState { fingerprint, quality: ready.quality.clone(), synced: written.clone(), written };
+    let mut recorder = track::Recorder { part, state, monitor, total, done };
+    // Recognisable from the first moment on.
+    recorder.journal().map_err(EngineError::disk)?;
+    Ok(recorder)
+}
+
+async fn finish(job: &Job, ready: &Ready, part: Part, paths: &[PathBuf; 2]) -> Result<Finished, EngineError> {
+    let output = part.names.mux();
+    let discontinuous =
+        ready.tracks.iter().any(|media| media.segments.iter().any(|segment| segment.discontinuity));
+    mux::run(&mux::Plan {
+        program: &ready.ffmpeg,
+        main: &paths[0],
+        audio: (ready.tracks.len() > 1).then_some(paths[1].as_path()),
+        output: &output,
+        title: job.title.as_deref(),
+        discontinuous,
+        audio_only: ready.audio_only,
+    })
+    .await?;
+    let (tracks, quality, wanted) = (ready.tracks.clone(), ready.quality.clone(), job.sha256);
+    let concluded = tokio::task::spawn_blocking(move || conclude(part, &output, &tracks, quality, wanted));
+    concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
+}
+
+/// Checks, hashes, syncs and renames. Blocks.
+fn conclude(
+    part: Part,
+    output: &Path,
+    tracks: &[MediaPlaylist],
+    quality: Option<String>,
+    wanted: Option<[u8; 32]>,
+) -> Result<Finished, EngineError> {
+    let mut file = File::open(output).map_err(EngineError::disk)?;
+    check_length(&mut file, tracks)?;
+    let (bytes, sha256) = digest::of_file(&mut file).map_err(EngineError::disk)?;
+    if wanted.is_some_and(|wanted| wanted != sha256) {
+        return Err(EngineError::ChecksumMismatch { algorithm: "SHA-256", stated_by: "the caller" });
+    }
+    file.sync_all().map_err(EngineError::disk)?;
+    let duration = tracks.first().map(MediaPlaylist::duration);
+    let state = |filename: &str| {
+        State::Finished(FinishedState {
+            filename: filename.to_owned(),
+            bytes,
+            sha256: digest::hex(&sha256),
+            kind: Kind::Hls,
+            quality: quality.clone(),
+            duration_ms: duration.map(|duration| duration.as_millis() as u64),
+        })
+    };
+    let path = part.finish(output, state)?;
+    let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration })
+}
+
+/// Compares the finished file with what the playlists promised.
+fn check_length(file: &mut File, tracks: &[MediaPlaylist]) -> Result<(), EngineError> {
+    let found = mp4::tracks(file)
+        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
+    let Some(main) = tracks.first() else { return Ok(()) };
+    let longest = |kind: Option<TrackKind>| {
+        found
+            .iter()
+            .filter(|track| kind.is_none_or(|kind| track.kind == kind))
+            .map(|track| track.duration.as_secs_f64())
+            .fold(0.0, f64::max)
+    };
+    let compare = |media: &MediaPlaylist, actual_s: f64| {
+        let expected_s = media.duration().as_secs_f64();
+        let fits = (actual_s - expected_s).abs() <= plan::tolerance(media);
+        if fits { Ok(()) } else { Err(EngineError::DurationMismatch { expected_s, actual_s }) }
+    };
+    compare(main, longest(None))?;
+    if let Some(audio) = tracks.get(1) {
+        compare(audio, longest(Some(TrackKind::Audio)))?;
+    }
+    // The sum can be right although a piece is missing in the middle: then one sample lasts as long as the hole.
+    for track in found.iter().filter(|track| track.kind == TrackKind::Audio) {
+        let media = tracks.get(1).unwrap_or(main);
+        if plan::largest_gap(media).is_some_and(|gap| track.longest_sample > gap) {
+            let expected_s = media.duration().as_secs_f64();
+            return Err(EngineError::DurationMismatch {
+                expected_s,
+                actual_s: expected_s - track.longest_sample.as_secs_f64(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -12,6 +12,8 @@ mod file;
 mod hls;
 mod journal;
 mod monitor;
+mod mp4;
+mod mux;
 mod net;
 mod part;
 mod probe;

@@ -143,6 +143,11 @@ impl Monitor {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Takes back what a failed try had counted.
+    pub(crate) fn uncount_received(&self, bytes: u64) {
+        self.received.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_fraction(&self, fraction: f64) {
         self.fraction.store((fraction.clamp(0.0, 1.0) * PPM) as u64, Ordering::Relaxed);
     }
