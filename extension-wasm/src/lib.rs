@@ -6,6 +6,7 @@
 pub mod badge;
 pub mod chrome;
 pub mod host;
+pub mod ledger;
 pub mod messages;
 pub mod playlist;
 pub mod popup;

@@ -13,6 +13,19 @@ pub enum Request {
     Watch,
 }
 
+impl Request {
+    /// The request with this `kind`. By hand, because reading a tagged enum through serde costs the worker's module
+    /// some kilobytes for two words.
+    #[must_use]
+    pub fn named(kind: &str) -> Option<Self> {
+        match kind {
+            "connect" => Some(Self::Connect),
+            "watch" => Some(Self::Watch),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of the native host. The popup shows `Starting` by itself while it waits for an answer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -48,4 +61,18 @@ pub enum HostState {
         /// What to do about it.
         action: Option<Action>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_written() {
+        for request in [Request::Connect, Request::Watch] {
+            let written = serde_json::to_value(&request).unwrap();
+            assert_eq!(written["kind"].as_str().and_then(Request::named), Some(request));
+        }
+        assert_eq!(Request::named("token"), None);
+    }
 }

@@ -3,8 +3,6 @@
 //! Reads, never downloads media. Invariant: a look costs at most two requests of [`MAX_PLAYLIST_BYTES`] and
 //! [`PATIENCE_MS`] each; what cannot be read leaves the card as it was.
 
-use std::collections::BTreeSet;
-
 use js_sys::{Object, Reflect, Uint8Array};
 use url::Url;
 use wasm_bindgen::prelude::*;
@@ -78,10 +76,10 @@ pub async fn read(url: &str) -> Option<Reading> {
 }
 
 /// Shapes of the segments of the media playlist at `url`, when they look like files.
-pub async fn read_shapes(url: &str) -> BTreeSet<String> {
+pub async fn read_shapes(url: &str) -> Vec<String> {
     match load(url).await {
         Some(Playlist::Media(media)) => shapes(&media),
-        _ => BTreeSet::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -178,7 +176,7 @@ fn quality(variant: &hls::Variant, duration_ms: Option<u64>) -> Variant {
 
 /// Shapes of those segments and initialisation sections that a page's script would fetch like files: by their names
 /// alone they would get cards of their own.
-fn shapes(media: &MediaPlaylist) -> BTreeSet<String> {
+fn shapes(media: &MediaPlaylist) -> Vec<String> {
     let like_a_file = |url: &Url| {
         let response = Response {
             url: url.as_str(),
@@ -190,12 +188,16 @@ fn shapes(media: &MediaPlaylist) -> BTreeSet<String> {
         };
         classify(&response) == What::Media
     };
-    let segments = media.segments.iter().take(SAMPLED_SEGMENTS);
-    segments
-        .flat_map(|segment| std::iter::once(&segment.url).chain(segment.map.as_ref().map(|map| &map.url)))
-        .filter(|url| like_a_file(url))
-        .map(|url| shape(url.as_str()))
-        .collect()
+    let mut shapes = Vec::new();
+    for segment in media.segments.iter().take(SAMPLED_SEGMENTS) {
+        for url in [Some(&segment.url), segment.map.as_ref().map(|map| &map.url)].into_iter().flatten() {
+            let shape = shape(url.as_str());
+            if !shapes.contains(&shape) && like_a_file(url) {
+                shapes.push(shape);
+            }
+        }
+    }
+    shapes
 }
 
 #[cfg(test)]
@@ -222,7 +224,7 @@ mod tests {
         assert_eq!(reading.duration_ms, Some(10_500));
         assert!(!reading.live && !reading.protected);
         // Nobody takes these for files.
-        assert_eq!(reading.shapes, BTreeSet::new());
+        assert!(reading.shapes.is_empty(), "{:?}", reading.shapes);
     }
 
     #[test]
@@ -235,8 +237,8 @@ mod tests {
     #[test]
     fn segments_that_look_like_files_are_known_by_their_shape() {
         let text = TS.replace(".ts", ".mp4").replace("#EXTINF:6", "#EXT-X-MAP:URI=\"head.mp4\"\n#EXTINF:6");
-        let expected = ["https://a.test/x/a0.mp4".to_owned(), "https://a.test/x/head.mp4".to_owned()];
-        assert_eq!(read_media(&media(&text)).shapes, BTreeSet::from(expected));
+        let expected = ["https://a.test/x/a0.mp4", "https://a.test/x/head.mp4"];
+        assert_eq!(read_media(&media(&text)).shapes, expected);
     }
 
     #[test]

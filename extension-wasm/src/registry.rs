@@ -6,66 +6,22 @@
 
 mod fold;
 mod name;
+mod tab;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
 use weir_media::classify::{Initiator, What};
 use weir_protocol::{DownloadKind, Variant};
 
 use crate::request::Context;
-use crate::stream::{Stream, TabStreams};
 
 pub use fold::shape;
+pub use tab::{Notes, Tab};
+
+pub(crate) use fold::Fold;
+use tab::Known;
+pub(crate) use tab::Note;
 
 /// Cards kept for a tab; beyond it the oldest goes, because the newest is what plays.
 pub const MAX_CARDS: usize = 200;
-
-/// Addresses and shapes remembered for folding, for each card.
-const MAX_FOLDS: usize = 400;
-
-/// What a tab holds, split into what the popup reads and what only the registry needs.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tab {
-    /// Stored under [`crate::stream::tab_key`].
-    pub shown: TabStreams,
-    /// Stored under [`notes_key`].
-    pub notes: Notes,
-}
-
-/// What the registry remembers of a tab besides its cards.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Notes {
-    /// Number of the next card.
-    next: u32,
-    /// By the card's id.
-    cards: BTreeMap<String, Note>,
-    /// Folders of DASH and other manifests: what scripts fetch from there are pieces.
-    foreign: BTreeSet<String>,
-}
-
-/// What the registry remembers of a card.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Note {
-    /// Its own addresses, as [`fold::key`] writes them: as asked for, and after redirects.
-    keys: BTreeSet<String>,
-    /// The document that asked for it.
-    document: Option<String>,
-    /// It was opened as a page: the navigation that follows belongs to it.
-    navigation: bool,
-    /// Only scripts asked for it, so it may turn out to be a piece.
-    script: bool,
-    /// Its playlist has not been read yet.
-    unread: bool,
-    /// Name in `Content-Disposition`.
-    file_name: Option<String>,
-    /// Playlists that belong to it, and whether each was met.
-    folds: BTreeMap<String, bool>,
-    /// Shapes of its segments, when they look like files.
-    shapes: BTreeSet<String>,
-}
 
 /// Something met in a tab.
 #[derive(Debug, Clone)]
@@ -116,7 +72,7 @@ pub struct Reading {
     /// Addresses of the playlists it consists of.
     pub playlists: Vec<String>,
     /// Shapes (see [`shape`]) of segments that look like files.
-    pub shapes: BTreeSet<String>,
+    pub shapes: Vec<String>,
 }
 
 /// Key of a tab's [`Notes`] in `storage.session`.
@@ -128,30 +84,31 @@ pub fn notes_key(tab_id: i32) -> String {
 /// Every tab's cards.
 #[derive(Debug, Default)]
 pub struct Registry {
-    tabs: BTreeMap<i32, Tab>,
-    changed: BTreeSet<i32>,
+    // Lists and not maps here and in the tabs: they hold some dozens, and the code of each kind of map is dear.
+    tabs: Vec<(i32, Tab)>,
+    changed: Vec<i32>,
 }
 
 impl Registry {
     /// Puts back what was stored. Not a change.
     pub fn restore(&mut self, tab_id: i32, tab: Tab) {
-        self.tabs.insert(tab_id, tab);
+        *self.entry(tab_id) = tab;
     }
 
     /// A tab, when anything is known of it.
     #[must_use]
     pub fn tab(&self, tab_id: i32) -> Option<&Tab> {
-        self.tabs.get(&tab_id)
+        self.tabs.iter().find(|(id, _)| *id == tab_id).map(|(_, tab)| tab)
     }
 
     /// How many cards a tab has.
     #[must_use]
     pub fn count(&self, tab_id: i32) -> usize {
-        self.tabs.get(&tab_id).map_or(0, |tab| tab.shown.streams.len())
+        self.tab(tab_id).map_or(0, |tab| tab.shown.streams.len())
     }
 
-    /// Tabs changed since the last call; one that is [`Self::tab`]-less has gone.
-    pub fn take_changed(&mut self) -> BTreeSet<i32> {
+    /// Tabs changed since the last call, each once; those without a [`Self::tab`] have gone.
+    pub fn take_changed(&mut self) -> Vec<i32> {
         std::mem::take(&mut self.changed)
     }
 
@@ -171,11 +128,7 @@ impl Registry {
     pub fn unread(&self) -> Vec<(i32, String, String)> {
         let mut unread = Vec::new();
         for (tab_id, tab) in &self.tabs {
-            for stream in &tab.shown.streams {
-                if tab.notes.cards.get(&stream.id).is_some_and(|note| note.unread) {
-                    unread.push((*tab_id, stream.id.clone(), stream.url.clone()));
-                }
-            }
+            unread.extend(tab.unread().map(|stream| (*tab_id, stream.id.clone(), stream.url.clone())));
         }
         unread
     }
@@ -183,8 +136,7 @@ impl Registry {
     /// Whether an address already has a card, or belongs to one: then there is no need to look at its body.
     #[must_use]
     pub fn knows(&self, tab_id: i32, url: &str) -> bool {
-        let key = fold::key(url);
-        self.tabs.get(&tab_id).is_some_and(|tab| tab.notes.cards.values().any(|note| note.owns(&key)))
+        self.tab(tab_id).is_some_and(|tab| tab.knows(&fold::key(url)))
     }
 
     /// Something was met in a tab.
@@ -193,109 +145,71 @@ impl Registry {
             What::Hls => DownloadKind::Hls,
             What::Media | What::File => DownloadKind::File,
             What::ForeignManifest => {
-                self.foreign_manifest(tab_id, &hit.final_url);
+                if self.entry(tab_id).foreign_manifest(&hit.final_url) {
+                    self.change(tab_id);
+                }
                 return Outcome::Known;
             }
             What::MaybeHls | What::Piece | What::Nothing => return Outcome::Known,
         };
-        let tab = self.tabs.entry(tab_id).or_default();
-        let keys = BTreeSet::from([fold::key(&hit.url), fold::key(&hit.final_url)]);
-
-        if let Some(outcome) = tab.known(&keys, &hit) {
-            if outcome != Known::Unchanged {
-                self.changed.insert(tab_id);
+        let tab = self.entry(tab_id);
+        let keys = [fold::key(&hit.url), fold::key(&hit.final_url)];
+        let outcome = match tab.known(&keys, &hit) {
+            Some(Known::Unchanged) => return Outcome::Known,
+            Some(Known::Changed) => Outcome::Known,
+            Some(Known::FirstMeeting(id)) => Outcome::Fold(id),
+            None if hit.initiator == Initiator::Script
+                && hit.what == What::Media
+                && tab.is_piece(&hit.final_url) =>
+            {
+                return Outcome::Known;
             }
-            return match outcome {
-                Known::FirstMeeting(id) => Outcome::Fold(id),
-                Known::Changed | Known::Unchanged => Outcome::Known,
-            };
-        }
-        if hit.initiator == Initiator::Script && hit.what == What::Media && tab.is_piece(&hit.final_url) {
-            return Outcome::Known;
-        }
-        let id = tab.add(kind, keys, hit);
-        self.changed.insert(tab_id);
-        Outcome::Added(id)
+            None => Outcome::Added(tab.add(kind, keys, hit)),
+        };
+        self.change(tab_id);
+        outcome
     }
 
     /// The playlist of a card was read: folds its playlists and segments into it. `None` when it could not be read.
     /// A card that has gone meanwhile stays gone.
     pub fn read(&mut self, tab_id: i32, id: &str, reading: Option<Reading>) {
-        let Some(tab) = self.tabs.get_mut(&tab_id) else { return };
-        let Some(note) = tab.notes.cards.get_mut(id) else { return };
-        note.unread = false;
-        self.changed.insert(tab_id);
-        let Some(reading) = reading else { return };
-        for playlist in reading.playlists.iter().take(MAX_FOLDS) {
-            let key = fold::key(playlist);
-            if !note.keys.contains(&key) {
-                note.folds.entry(key).or_insert(false);
-            }
-        }
-        note.shapes.extend(reading.shapes.iter().take(MAX_FOLDS).cloned());
-        let swallowed = tab.swallow(id);
-        if let Some(stream) = tab.shown.streams.iter_mut().find(|stream| stream.id == id) {
-            // A playlist met before its parent was read on its own, and what it told still holds.
-            let told = |pick: fn(&Stream) -> Option<u64>| swallowed.iter().find_map(pick);
-            stream.duration_ms = reading.duration_ms.or(told(|s| s.duration_ms)).or(stream.duration_ms);
-            stream.live |= reading.live || swallowed.iter().any(|stream| stream.live);
-            stream.protected |= reading.protected || swallowed.iter().any(|stream| stream.protected);
-            if !reading.variants.is_empty() {
-                stream.variants = reading.variants;
-            }
+        if self.known_tab(tab_id).is_some_and(|tab| tab.read(id, reading)) {
+            self.change(tab_id);
         }
     }
 
     /// A playlist that belongs to a card was read: its segments are pieces.
-    pub fn learn_shapes(&mut self, tab_id: i32, id: &str, shapes: BTreeSet<String>) {
-        let Some(tab) = self.tabs.get_mut(&tab_id) else { return };
-        let Some(note) = tab.notes.cards.get_mut(id) else { return };
-        note.shapes.extend(shapes.into_iter().take(MAX_FOLDS));
-        tab.swallow(id);
-        self.changed.insert(tab_id);
+    pub fn learn_shapes(&mut self, tab_id: i32, id: &str, shapes: Vec<String>) {
+        if self.known_tab(tab_id).is_some_and(|tab| tab.learn_shapes(id, shapes)) {
+            self.change(tab_id);
+        }
     }
 
     /// The tab shows a new document: what the old one had is gone. Kept are cards the new document already asked
     /// for (its requests may overtake the news of it) and what was opened as the page itself.
     pub fn navigated(&mut self, tab_id: i32, url: &str, document: Option<&str>) {
-        let tab = self.tabs.entry(tab_id).or_default();
-        tab.navigated(url, document);
-        self.changed.insert(tab_id);
+        self.entry(tab_id).navigated(url, document);
+        self.change(tab_id);
     }
 
     /// The tab's address changed without a new document, or is heard of for the first time.
     pub fn located(&mut self, tab_id: i32, url: &str) {
-        let tab = self.tabs.entry(tab_id).or_default();
-        if tab.shown.page_url == url {
-            return;
+        if self.entry(tab_id).located(url) {
+            self.change(tab_id);
         }
-        url.clone_into(&mut tab.shown.page_url);
-        for stream in tab.shown.streams.iter_mut().filter(|stream| stream.page_url.is_empty()) {
-            url.clone_into(&mut stream.page_url);
-        }
-        self.changed.insert(tab_id);
     }
 
     /// The page has a title. Cards found before it was known take it; a title once taken stays.
     pub fn titled(&mut self, tab_id: i32, title: &str) {
-        let Some(tab) = self.tabs.get_mut(&tab_id) else { return };
-        let Some(title) = name::title(title, &tab.shown.page_url) else { return };
-        if tab.shown.page_title.as_deref() == Some(title.as_str()) {
-            return;
+        if self.known_tab(tab_id).is_some_and(|tab| tab.titled(title)) {
+            self.change(tab_id);
         }
-        for stream in tab.shown.streams.iter_mut().filter(|stream| stream.title.is_none()) {
-            stream.title = Some(title.clone());
-            let file_name = tab.notes.cards.get(&stream.id).and_then(|note| note.file_name.as_deref());
-            stream.name = name::card(stream.kind, file_name, &stream.url, Some(&title));
-        }
-        tab.shown.page_title = Some(title);
-        self.changed.insert(tab_id);
     }
 
     /// The tab is closed.
     pub fn removed(&mut self, tab_id: i32) {
-        self.tabs.remove(&tab_id);
-        self.changed.insert(tab_id);
+        self.tabs.retain(|(id, _)| *id != tab_id);
+        self.change(tab_id);
     }
 
     /// Makes room when the browser will not store any more: empties the fullest tab. `false` when there is none.
@@ -304,196 +218,29 @@ impl Registry {
         let Some((tab_id, tab)) = fullest.filter(|(_, tab)| !tab.shown.streams.is_empty()) else {
             return false;
         };
-        tab.shown.streams.clear();
-        tab.notes.cards.clear();
-        self.changed.insert(*tab_id);
+        tab.clear();
+        let tab_id = *tab_id;
+        self.change(tab_id);
         true
     }
 
-    fn foreign_manifest(&mut self, tab_id: i32, url: &str) {
-        let tab = self.tabs.entry(tab_id).or_default();
-        if tab.notes.foreign.len() < MAX_FOLDS && tab.notes.foreign.insert(fold::folder(url)) {
-            tab.drop_pieces();
-            self.changed.insert(tab_id);
+    fn change(&mut self, tab_id: i32) {
+        if !self.changed.contains(&tab_id) {
+            self.changed.push(tab_id);
         }
     }
-}
 
-/// What is already known of a hit.
-#[derive(Debug, PartialEq, Eq)]
-enum Known {
-    FirstMeeting(String),
-    Changed,
-    Unchanged,
-}
-
-impl Note {
-    fn owns(&self, key: &str) -> bool {
-        self.keys.contains(key) || fold::find(&self.folds, key).is_some()
-    }
-}
-
-impl Tab {
-    fn known(&mut self, keys: &BTreeSet<String>, hit: &Hit) -> Option<Known> {
-        for (id, note) in &mut self.notes.cards {
-            if let Some(first) = keys.iter().find_map(|key| fold::meet(&mut note.folds, key)) {
-                return Some(match (first, note.shapes.is_empty()) {
-                    (false, _) => Known::Unchanged,
-                    (true, true) => Known::Changed,
-                    (true, false) => Known::FirstMeeting(id.clone()),
-                });
-            }
-            if note.keys.is_disjoint(keys) {
-                continue;
-            }
-            let mut changed = !keys.is_subset(&note.keys);
-            note.keys.extend(keys.iter().cloned());
-            if note.script && hit.initiator != Initiator::Script {
-                note.script = false;
-                changed = true;
-            }
-            if let Some(stream) = self.shown.streams.iter_mut().find(|stream| stream.id == *id) {
-                changed |= complete(stream, hit);
-            }
-            return Some(if changed { Known::Changed } else { Known::Unchanged });
-        }
-        None
+    fn known_tab(&mut self, tab_id: i32) -> Option<&mut Tab> {
+        self.tabs.iter_mut().find(|(id, _)| *id == tab_id).map(|(_, tab)| tab)
     }
 
-    /// Fetched by script, and so like the segments of a known stream that it must be one.
-    fn is_piece(&self, url: &str) -> bool {
-        let shape = fold::shape(url);
-        self.notes.cards.values().any(|note| note.shapes.contains(&shape))
-            || self.notes.foreign.iter().any(|folder| url.starts_with(folder.as_str()))
-    }
-
-    fn add(&mut self, kind: DownloadKind, keys: BTreeSet<String>, hit: Hit) -> String {
-        let id = format!("s{}", self.notes.next);
-        self.notes.next = self.notes.next.wrapping_add(1);
-        if self.shown.streams.len() >= MAX_CARDS {
-            let oldest = self.shown.streams.remove(0);
-            self.notes.cards.remove(&oldest.id);
-        }
-        let navigation = hit.initiator == Initiator::Navigation;
-        // What is opened as a page is no part of the page before it, whose title would be a wrong name.
-        let title = if navigation { None } else { self.shown.page_title.clone() };
-        let name = name::card(kind, hit.file_name.as_deref(), &hit.final_url, title.as_deref());
-        self.notes.cards.insert(
-            id.clone(),
-            Note {
-                keys,
-                document: hit.document,
-                navigation,
-                script: hit.initiator == Initiator::Script,
-                unread: kind == DownloadKind::Hls,
-                file_name: hit.file_name,
-                ..Note::default()
-            },
-        );
-        self.shown.streams.push(Stream {
-            id: id.clone(),
-            kind,
-            url: hit.url,
-            name,
-            page_url: self.shown.page_url.clone(),
-            title,
-            referer: hit.context.referer,
-            cookies: hit.context.cookies,
-            headers: hit.context.headers,
-            content_type: hit.content_type,
-            total_bytes: if kind == DownloadKind::File { hit.total_bytes } else { None },
-            duration_ms: None,
-            live: false,
-            protected: false,
-            variants: Vec::new(),
+    fn entry(&mut self, tab_id: i32) -> &mut Tab {
+        let at = self.tabs.iter().position(|(id, _)| *id == tab_id).unwrap_or_else(|| {
+            self.tabs.push((tab_id, Tab::default()));
+            self.tabs.len() - 1
         });
-        id
+        &mut self.tabs[at].1
     }
-
-    /// Takes the cards out that belong to the card `id`, and returns them.
-    fn swallow(&mut self, id: &str) -> Vec<Stream> {
-        let Some(owner) = self.notes.cards.get(id).cloned() else { return Vec::new() };
-        let mut met = Vec::new();
-        let swallowed = self.take(|stream, note| {
-            if stream.id == id {
-                return false;
-            }
-            let fold = note.keys.iter().find(|key| fold::find(&owner.folds, key).is_some());
-            met.extend(fold.cloned());
-            fold.is_some()
-                || (note.script
-                    && stream.kind == DownloadKind::File
-                    && owner.shapes.contains(&fold::shape(&stream.url)))
-        });
-        if let Some(owner) = self.notes.cards.get_mut(id) {
-            for key in met {
-                fold::meet(&mut owner.folds, &key);
-            }
-        }
-        swallowed
-    }
-
-    fn drop_pieces(&mut self) {
-        let foreign = self.notes.foreign.clone();
-        self.take(|stream, note| {
-            note.script
-                && stream.kind == DownloadKind::File
-                && foreign.iter().any(|folder| stream.url.starts_with(folder.as_str()))
-        });
-    }
-
-    fn navigated(&mut self, url: &str, document: Option<&str>) {
-        let key = fold::key(url);
-        let mut arrived = BTreeSet::new();
-        self.take(|stream, note| {
-            let opened = note.navigation && note.keys.contains(&key);
-            let asked = !note.navigation && document.is_some() && note.document.as_deref() == document;
-            if asked {
-                arrived.insert(stream.id.clone());
-            }
-            !opened && !asked
-        });
-        self.notes.foreign.clear();
-        url.clone_into(&mut self.shown.page_url);
-        self.shown.page_title = None;
-        // They were met under the name of the page before.
-        for stream in self.shown.streams.iter_mut().filter(|stream| arrived.contains(&stream.id)) {
-            url.clone_into(&mut stream.page_url);
-            stream.title = None;
-            let file_name = self.notes.cards.get(&stream.id).and_then(|note| note.file_name.as_deref());
-            stream.name = name::card(stream.kind, file_name, &stream.url, None);
-        }
-    }
-
-    /// Takes out every card for which `leaves` is true.
-    fn take(&mut self, mut leaves: impl FnMut(&Stream, &Note) -> bool) -> Vec<Stream> {
-        let none = Note::default();
-        let cards = &self.notes.cards;
-        let (gone, kept) = std::mem::take(&mut self.shown.streams)
-            .into_iter()
-            .partition::<Vec<_>, _>(|stream| leaves(stream, cards.get(&stream.id).unwrap_or(&none)));
-        self.shown.streams = kept;
-        for stream in &gone {
-            self.notes.cards.remove(&stream.id);
-        }
-        gone
-    }
-}
-
-/// Fills in what an earlier meeting did not tell. What was told stays: it is what worked.
-fn complete(stream: &mut Stream, hit: &Hit) -> bool {
-    let mut changed = false;
-    if stream.headers.is_empty() && !hit.context.headers.is_empty() {
-        stream.headers = hit.context.headers.clone();
-        stream.cookies = hit.context.cookies.clone();
-        stream.referer = hit.context.referer.clone();
-        changed = true;
-    }
-    if stream.kind == DownloadKind::File && stream.total_bytes.is_none() && hit.total_bytes.is_some() {
-        stream.total_bytes = hit.total_bytes;
-        changed = true;
-    }
-    changed
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Owns the way of values in and out. Never decides what is kept. Invariant: all writes of tabs go through one
 //! [`Writer`], one at a time and always of the newest state, so that concurrent events cannot lose each other.
 
+pub mod read;
+
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -28,9 +29,9 @@ pub fn tabs(stored: &JsValue) -> Vec<(i32, Tab)> {
     let keys = Object::keys(object);
     let ids = keys.iter().filter_map(|key| key.as_string()?.strip_prefix("tab:")?.parse().ok());
     ids.filter_map(|tab_id| {
-        let shown = serde_wasm_bindgen::from_value(get(stored, &tab_key(tab_id))).ok()?;
-        let notes = serde_wasm_bindgen::from_value(get(stored, &notes_key(tab_id))).unwrap_or_default();
-        Some((tab_id, Tab { shown, notes }))
+        let shown = read::tab_streams(&get(stored, &tab_key(tab_id)))?;
+        let notes = read::notes(&get(stored, &notes_key(tab_id))).unwrap_or_default();
+        Some((tab_id, Tab::restored(shown, notes)))
     })
     .collect()
 }
@@ -50,19 +51,17 @@ pub fn to_js(value: &impl serde::Serialize) -> Result<JsValue, JsValue> {
 }
 
 /// Stores one value; a refusal is logged, because the next write brings the newer state anyway.
-pub async fn store(key: &str, value: &impl serde::Serialize) {
+pub async fn store(key: &str, value: &JsValue) {
     let items = Object::new();
-    let stored = match put(&items, key, value) {
-        Ok(()) => chrome::session_set(&items).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = stored {
+    put(&items, key, value);
+    if let Err(error) = chrome::session_set(&items).await {
         chrome::log_error("not stored", &error);
     }
 }
 
-fn put(items: &Object, key: &str, value: &impl serde::Serialize) -> Result<(), JsValue> {
-    Reflect::set(items, &JsValue::from_str(key), &to_js(value)?).map(drop)
+fn put(items: &Object, key: &str, value: &JsValue) {
+    // A fresh plain object takes every property.
+    let _ = Reflect::set(items, &JsValue::from_str(key), value);
 }
 
 /// Writes changed tabs, one write at a time.
@@ -74,13 +73,13 @@ pub struct Writer {
 impl Writer {
     /// Writes until nothing is changed any more, and answers which tabs were written. Returns at once when a write is
     /// under way: that one goes on with what is new.
-    pub async fn flush(&self, registry: &RefCell<Registry>) -> BTreeSet<i32> {
-        let mut written = BTreeSet::new();
+    pub async fn flush(&self, registry: &RefCell<Registry>) -> Vec<i32> {
+        let mut written = Vec::new();
         if self.writing.replace(true) {
             return written;
         }
         loop {
-            let changed = registry.borrow_mut().take_changed();
+            let mut changed = registry.borrow_mut().take_changed();
             if changed.is_empty() {
                 break;
             }
@@ -91,21 +90,22 @@ impl Writer {
                     break;
                 }
             }
-            written.extend(changed);
+            changed.retain(|tab_id| !written.contains(tab_id));
+            written.append(&mut changed);
         }
         self.writing.set(false);
         written
     }
 
-    async fn write(registry: &RefCell<Registry>, changed: &BTreeSet<i32>) -> Result<(), JsValue> {
+    async fn write(registry: &RefCell<Registry>, changed: &[i32]) -> Result<(), JsValue> {
         let (items, gone) = (Object::new(), Array::new());
         {
             let registry = registry.borrow();
             for tab_id in changed {
                 match registry.tab(*tab_id) {
                     Some(tab) => {
-                        put(&items, &tab_key(*tab_id), &tab.shown)?;
-                        put(&items, &notes_key(*tab_id), &tab.notes)?;
+                        put(&items, &tab_key(*tab_id), &to_js(&tab.shown)?);
+                        put(&items, &notes_key(*tab_id), &to_js(&tab.notes)?);
                     }
                     None => {
                         gone.push(&tab_key(*tab_id).into());

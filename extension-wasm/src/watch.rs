@@ -6,11 +6,11 @@
 use std::cell::{Cell, RefCell};
 
 use wasm_bindgen::prelude::*;
-use weir_protocol::{Download, DownloadStatus, Event, NativeRequest};
-use weir_web::book::{Absent, Book};
+use weir_protocol::NativeRequest;
 
 use crate::chrome;
 use crate::host::{self, Connection, Frame};
+use crate::ledger::Ledger;
 use crate::messages::HostState;
 use crate::storage;
 use crate::stream::{DOWNLOADS_KEY, HOST_KEY};
@@ -25,16 +25,13 @@ const GRACE_MS: i32 = 5_000;
 /// Between two tries to find a host again that went away while something ran; the last is given up after.
 const RETRIES_MS: [i32; 6] = [500, 1_000, 2_000, 4_000, 8_000, 16_000];
 
-/// Finished downloads that are stored besides the unfinished ones.
-const KEPT_FINISHED: usize = 20;
-
 thread_local! {
     static WATCH: Watch = const { Watch::new() };
 }
 
 struct Watch {
     connection: RefCell<Option<Connection>>,
-    book: RefCell<Option<Book>>,
+    ledger: RefCell<Ledger>,
     /// Counts connections, so that a late word of an old one is not taken for the new one's.
     generation: Cell<u32>,
     opening: Cell<bool>,
@@ -46,7 +43,7 @@ impl Watch {
     const fn new() -> Self {
         Self {
             connection: RefCell::new(None),
-            book: RefCell::new(None),
+            ledger: RefCell::new(Ledger::new()),
             generation: Cell::new(0),
             opening: Cell::new(false),
             writing: Cell::new(false),
@@ -63,21 +60,24 @@ pub async fn watch() -> HostState {
     }
     let state = open().await;
     WATCH.with(|watch| watch.opening.set(false));
-    storage::store(HOST_KEY, &state).await;
+    store_host(&state).await;
     state
 }
 
 /// Says hello and goes.
 pub async fn connect() -> HostState {
     let (state, _closed) = host::hello(|_| {}).await;
-    storage::store(HOST_KEY, &state).await;
+    store_host(&state).await;
     state
 }
 
 /// What was stored before the worker was killed: goes on watching when something was active.
 pub fn resume(stored: &JsValue) {
-    let Ok(downloads) = serde_wasm_bindgen::from_value::<Vec<Download>>(stored.clone()) else { return };
-    if downloads.iter().any(|download| download.status.is_active()) {
+    let active = WATCH.with(|watch| {
+        watch.ledger.replace(Ledger::from(stored));
+        is_active(watch)
+    });
+    if active {
         wasm_bindgen_futures::spawn_local(async {
             watch().await;
         });
@@ -93,7 +93,7 @@ async fn open() -> HostState {
     if let Some(connection) = connection {
         match connection.send(&NativeRequest::Watch) {
             Ok(()) => WATCH.with(|watch| {
-                watch.book.replace(Some(Book::new(Absent::Drop)));
+                watch.ledger.borrow_mut().begin_anew();
                 watch.connection.replace(Some(connection));
                 // Should the daemon tell nothing at all.
                 leave_when_idle();
@@ -124,12 +124,8 @@ fn on_frame(generation: u32, frame: Frame) {
 }
 
 fn on_event(message: &JsValue) {
-    // A frame of a later version is not ours to understand.
-    let Ok(event) = serde_wasm_bindgen::from_value::<Event>(message.clone()) else { return };
     let write = WATCH.with(|watch| {
-        let mut book = watch.book.borrow_mut();
-        let Some(book) = book.as_mut() else { return false };
-        book.apply(event);
+        watch.ledger.borrow_mut().apply(message.unchecked_ref());
         !watch.writing.replace(true)
     });
     leave_when_idle();
@@ -139,11 +135,9 @@ fn on_event(message: &JsValue) {
             // Cleared before the write: an event during it begins the next one.
             let stored = WATCH.with(|watch| {
                 watch.writing.set(false);
-                watch.book.borrow().as_ref().map(|book| kept(book.iter()))
+                watch.ledger.borrow().kept()
             });
-            if let Some(downloads) = stored {
-                storage::store(DOWNLOADS_KEY, &downloads).await;
-            }
+            storage::store(DOWNLOADS_KEY, &stored).await;
         });
     }
 }
@@ -178,62 +172,12 @@ async fn find_again() {
 }
 
 fn is_active(watch: &Watch) -> bool {
-    watch.book.borrow().as_ref().is_some_and(|book| book.iter().any(|download| download.status.is_active()))
+    watch.ledger.borrow().is_active()
 }
 
-/// The unfinished ones and the newest of the others, in the order given.
-fn kept<'a>(downloads: impl Iterator<Item = &'a Download>) -> Vec<Download> {
-    let mut finished = 0;
-    let keep = |download: &&Download| {
-        if !matches!(download.status, DownloadStatus::Completed | DownloadStatus::Cancelled) {
-            return true;
-        }
-        finished += 1;
-        finished <= KEPT_FINISHED
-    };
-    downloads.filter(keep).cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn download(id: i64, status: DownloadStatus) -> Download {
-        Download {
-            id,
-            kind: weir_protocol::DownloadKind::File,
-            url: "https://a.test/a".to_owned(),
-            page_url: None,
-            title: None,
-            filename: "a".to_owned(),
-            path: "/a".to_owned(),
-            status,
-            progress: 0.0,
-            received_bytes: 0,
-            total_bytes: None,
-            speed: 0,
-            eta: None,
-            connections: 0,
-            quality: None,
-            priority: 0,
-            rate_limit: None,
-            category: None,
-            sha256: None,
-            error: None,
-            created_at: "2026-11-21T10:00:00Z".to_owned(),
-            finished_at: None,
-        }
-    }
-
-    #[test]
-    fn whatever_is_unfinished_is_stored_and_a_few_of_the_others() {
-        let mut downloads: Vec<_> =
-            (0..100).rev().map(|id| download(id, DownloadStatus::Completed)).collect();
-        downloads.push(download(-1, DownloadStatus::Paused));
-        downloads.push(download(-2, DownloadStatus::Error));
-        downloads.push(download(-3, DownloadStatus::Downloading));
-        let ids: Vec<_> = kept(downloads.iter()).iter().map(|download| download.id).collect();
-        let newest = 80..100;
-        assert_eq!(ids, newest.rev().chain([-1, -2, -3]).collect::<Vec<i64>>());
+async fn store_host(state: &HostState) {
+    match storage::to_js(state) {
+        Ok(state) => storage::store(HOST_KEY, &state).await,
+        Err(error) => chrome::log_error("the host's state is not stored", &error),
     }
 }

@@ -5,7 +5,7 @@
 //! what was stored is loaded before anything changes it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
@@ -24,7 +24,7 @@ use crate::{badge, playlist, watch};
 const MAX_PENDING: usize = 2_000;
 
 /// Addresses looked at in vain, so that a page that polls them is not looked at again and again.
-const MAX_REJECTED: usize = 2_000;
+const MAX_REJECTED: usize = 500;
 
 thread_local! {
     static WORKER: Rc<Worker> = Rc::default();
@@ -34,12 +34,31 @@ thread_local! {
 struct Worker {
     registry: RefCell<Registry>,
     writer: Writer,
-    /// By request: address as asked for, and details with the headers as sent.
-    pending: RefCell<BTreeMap<String, (String, Details)>>,
-    /// Suspected playlists being looked at or found to be none.
-    rejected: RefCell<BTreeSet<(i32, String)>>,
+    /// Requests under way, oldest first.
+    pending: RefCell<VecDeque<Pending>>,
+    /// Suspected playlists being looked at or found to be none, by tab.
+    rejected: RefCell<VecDeque<(i32, String)>>,
     /// Where the daemon is: `http://127.0.0.1:PORT`.
     own: RefCell<Option<String>>,
+}
+
+/// A request whose answer is awaited.
+struct Pending {
+    request_id: String,
+    /// Address as asked for, before redirects.
+    url: String,
+    /// With the headers as sent; read only if the answer is worth it.
+    details: Details,
+}
+
+impl Worker {
+    fn take_pending(&self, details: &Details) -> Option<Pending> {
+        let request_id = details.request_id();
+        let mut pending = self.pending.borrow_mut();
+        // The newest are at the end, and most answers are for them.
+        let at = pending.iter().rposition(|pending| pending.request_id == request_id)?;
+        pending.remove(at)
+    }
 }
 
 /// Loads what was stored before the worker was last killed, and takes up what was cut off.
@@ -53,7 +72,8 @@ pub async fn start() -> Result<(), JsValue> {
         for (tab_id, tab) in storage::tabs(&stored) {
             registry.restore(tab_id, tab);
         }
-        remember_host(worker, serde_wasm_bindgen::from_value(storage::get(&stored, HOST_KEY)).ok().as_ref());
+        // Only a host that is ready has an address.
+        worker.own.replace(storage::get(&storage::get(&stored, HOST_KEY), "url").as_string());
         registry.unread()
     });
     for (tab_id, id, url) in unread {
@@ -71,29 +91,26 @@ pub fn installed() {
 /// `webRequest.onSendHeaders`: keeps the request as it was first sent. Redirects come here again.
 pub fn request_sent(details: &Details) {
     WORKER.with(|worker| {
+        let sent = Pending { request_id: details.request_id(), url: details.url(), details: details.clone() };
+        // Under the same id, the same address is the same request with better credentials; another one is a
+        // redirect, whose headers a download will make itself.
+        let sent = worker.take_pending(details).filter(|first| first.url != sent.url).unwrap_or(sent);
         let mut pending = worker.pending.borrow_mut();
-        let (id, url) = (details.request_id(), details.url());
-        let first = pending.get(&id).map(|(first, _)| first.as_str());
-        // The same address again is the same request with better credentials; another one is a redirect, whose
-        // headers a download will make itself.
-        if first.is_some_and(|first| first != url) {
-            return;
-        }
         if pending.len() >= MAX_PENDING {
-            pending.pop_first();
+            pending.pop_front();
         }
-        pending.insert(id, (url, details.clone()));
+        pending.push_back(sent);
     });
 }
 
 /// `webRequest.onErrorOccurred`: nothing will answer any more.
 pub fn request_failed(details: &Details) {
-    WORKER.with(|worker| worker.pending.borrow_mut().remove(&details.request_id()));
+    WORKER.with(|worker| worker.take_pending(details));
 }
 
 /// `webRequest.onResponseStarted`: the head of the answer is here.
 pub fn response_started(details: &Details) {
-    let sent = WORKER.with(|worker| worker.pending.borrow_mut().remove(&details.request_id()));
+    let sent = WORKER.with(|worker| worker.take_pending(details));
     let Some(answer) = Answer::read(details) else { return };
     if is_own(&answer.url) {
         return;
@@ -104,7 +121,7 @@ pub fn response_started(details: &Details) {
     }
     let Some(tab_id) = tab_of(details) else { return };
     let (url, context) = match sent {
-        Some((url, sent)) => (url, Context::sent(&sent)),
+        Some(sent) => (sent.url, Context::sent(&sent.details)),
         // The worker was killed between question and answer: the card is worth more than its headers.
         None => (answer.url.clone(), Context::default()),
     };
@@ -162,19 +179,16 @@ pub fn tab_removed(tab_id: i32) {
 }
 
 /// `runtime.onMessage` from a page of the extension. `None` for what is no [`Request`].
-pub async fn message(request: JsValue) -> Option<HostState> {
-    let state = match serde_wasm_bindgen::from_value(request).ok()? {
+pub async fn message(request: &JsValue) -> Option<HostState> {
+    let kind = storage::get(request, "kind").as_string()?;
+    let state = match Request::named(&kind)? {
         Request::Connect => watch::connect().await,
         Request::Watch => watch::watch().await,
     };
-    WORKER.with(|worker| remember_host(worker, Some(&state)));
-    Some(state)
-}
-
-fn remember_host(worker: &Worker, state: Option<&HostState>) {
-    if let Some(HostState::Ready { url, .. }) = state {
-        worker.own.replace(Some(url.clone()));
+    if let HostState::Ready { url, .. } = &state {
+        WORKER.with(|worker| worker.own.replace(Some(url.clone())));
     }
+    Some(state)
 }
 
 /// The daemon's own pages and files are not found anew. Until the host has told its port, the default one is taken
@@ -231,20 +245,26 @@ fn met(tab_id: i32, hit: Hit) {
 fn suspect(tab_id: i32, hit: Hit) {
     let looked_at = WORKER.with(|worker| {
         let mut rejected = worker.rejected.borrow_mut();
-        if rejected.len() >= MAX_REJECTED {
-            rejected.clear();
+        let question = (tab_id, hit.url.clone());
+        if rejected.contains(&question) || worker.registry.borrow().knows(tab_id, &hit.url) {
+            return true;
         }
-        worker.registry.borrow().knows(tab_id, &hit.url) || !rejected.insert((tab_id, hit.url.clone()))
+        if rejected.len() >= MAX_REJECTED {
+            rejected.pop_front();
+        }
+        rejected.push_back(question);
+        false
     });
     if looked_at {
         return;
     }
     wasm_bindgen_futures::spawn_local(async move {
         let Some(reading) = playlist::read(&hit.final_url).await else { return };
-        let asked = hit.url.clone();
         WORKER.with(|worker| {
             // A navigation meanwhile has forgotten the question; the answer belongs to no page any more.
-            if !worker.rejected.borrow_mut().remove(&(tab_id, asked)) {
+            let mut rejected = worker.rejected.borrow_mut();
+            let asked = rejected.iter().position(|(tab, url)| *tab == tab_id && *url == hit.url);
+            if asked.and_then(|at| rejected.remove(at)).is_none() {
                 return;
             }
             let mut registry = worker.registry.borrow_mut();

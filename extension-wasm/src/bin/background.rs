@@ -58,7 +58,7 @@ pub fn tab_removed(tab_id: i32) {
 /// `runtime.onMessage`: a `Request` in, a `HostState` or `undefined` out.
 #[wasm_bindgen]
 pub async fn message(request: JsValue) -> Result<JsValue, JsValue> {
-    match worker::message(request).await {
+    match worker::message(&request).await {
         Some(state) => storage::to_js(&state),
         None => Ok(JsValue::UNDEFINED),
     }

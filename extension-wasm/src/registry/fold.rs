@@ -2,8 +2,7 @@
 //!
 //! Pure text. Invariant: errs towards two cards; only what certainly belongs together is folded.
 
-use std::collections::BTreeMap;
-
+use serde::Serialize;
 use weir_media::classify::path;
 
 /// The address two requests for the same thing have in common: no fragment, and none of the directives a low-latency
@@ -18,16 +17,26 @@ pub(super) fn key(url: &str) -> String {
     if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) }
 }
 
+/// A playlist that belongs to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Fold {
+    /// Its address, as [`key`] writes it.
+    pub(crate) key: String,
+    /// The page asked for it.
+    pub(crate) met: bool,
+}
+
 /// The entry `key` belongs to. Players add tokens to addresses a playlist gives without any.
-pub(super) fn find<'a>(folds: &'a BTreeMap<String, bool>, key: &'a str) -> Option<&'a str> {
-    let bare = key.split_once('?').map(|(base, _)| base);
-    [Some(key), bare].into_iter().flatten().find(|key| folds.contains_key(*key))
+pub(super) fn find(folds: &[Fold], key: &str) -> Option<usize> {
+    let at = |key: &str| folds.iter().position(|fold| fold.key == key);
+    at(key).or_else(|| at(key.split_once('?')?.0))
 }
 
 /// Notes that the entry `key` belongs to was met. `None` when there is none, else whether it was for the first time.
-pub(super) fn meet(folds: &mut BTreeMap<String, bool>, key: &str) -> Option<bool> {
-    let entry = find(folds, key)?.to_owned();
-    folds.insert(entry, true).map(|met| !met)
+pub(super) fn meet(folds: &mut [Fold], key: &str) -> Option<bool> {
+    let at = find(folds, key)?;
+    let fold = folds.get_mut(at)?;
+    Some(!std::mem::replace(&mut fold.met, true))
 }
 
 /// The address with every run of digits in its path, the extension left out, made one `0`, without query: the same
@@ -78,6 +87,10 @@ pub(super) fn origin(url: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn folds(keys: &[&str]) -> Vec<Fold> {
+        keys.iter().map(|key| Fold { key: (*key).to_owned(), met: false }).collect()
+    }
+
     #[test]
     fn a_key_forgets_only_what_does_not_matter() {
         for (url, expected) in [
@@ -92,10 +105,7 @@ mod tests {
 
     #[test]
     fn a_token_added_by_the_player_is_no_other_playlist() {
-        let folds = BTreeMap::from([
-            ("https://a.test/v.m3u8".to_owned(), false),
-            ("https://a.test/w.m3u8?q=1".to_owned(), false),
-        ]);
+        let folds = folds(&["https://a.test/v.m3u8", "https://a.test/w.m3u8?q=1"]);
         assert!(find(&folds, "https://a.test/v.m3u8").is_some());
         assert!(find(&folds, "https://a.test/v.m3u8?token=1").is_some());
         assert!(find(&folds, "https://a.test/w.m3u8?q=1").is_some());
@@ -106,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_first_meeting_is_told_once() {
-        let mut folds = BTreeMap::from([("https://a.test/v.m3u8".to_owned(), false)]);
+        let mut folds = folds(&["https://a.test/v.m3u8"]);
         assert_eq!(meet(&mut folds, "https://a.test/w.m3u8"), None);
         assert_eq!(meet(&mut folds, "https://a.test/v.m3u8?t=1"), Some(true));
         assert_eq!(meet(&mut folds, "https://a.test/v.m3u8"), Some(false));

@@ -1,6 +1,9 @@
 //! What a person would call one thing is one card, whatever the order of events.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::stream::Stream;
 
 const PAGE: &str = "https://site.test/watch";
 const MASTER: &str = "https://cdn.test/v/master.m3u8";
@@ -70,13 +73,11 @@ fn urls(registry: &Registry) -> Vec<&str> {
     streams(registry).iter().map(|stream| stream.url.as_str()).collect()
 }
 
-/// Through JSON and back, as a killed worker goes.
+/// As a killed worker wakes: the reading itself is tested where there is JavaScript.
 fn killed(registry: &Registry) -> Registry {
     let mut woken = Registry::default();
     for (tab_id, tab) in &registry.tabs {
-        let shown = serde_json::from_str(&serde_json::to_string(&tab.shown).unwrap()).unwrap();
-        let notes = serde_json::from_str(&serde_json::to_string(&tab.notes).unwrap()).unwrap();
-        woken.restore(*tab_id, Tab { shown, notes });
+        woken.restore(*tab_id, Tab::restored(tab.shown.clone(), tab.notes.clone()));
     }
     woken
 }
@@ -97,7 +98,7 @@ fn a_stream_carries_all_a_download_needs() {
     assert_eq!(stream.referer.as_deref(), Some("https://frame.test/"));
     assert_eq!(stream.cookies.as_deref(), Some("s=1"));
     assert_eq!(stream.headers.get("User-Agent").map(String::as_str), Some("B/1"));
-    assert_eq!(registry.take_changed(), BTreeSet::from([1]));
+    assert_eq!(registry.take_changed(), [1]);
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn segments_that_look_like_files_are_folded_before_and_after() {
     added(registry.hit(1, element("https://cdn.test/v/720/a7.mp4")));
     added(registry.hit(1, hit(What::Media, "https://cdn.test/v/720/full.mp4")));
     let id = added(registry.hit(1, hit(What::Hls, MASTER)));
-    let shapes = BTreeSet::from([shape("https://cdn.test/v/1080/a1.mp4")]);
+    let shapes = vec![shape("https://cdn.test/v/1080/a1.mp4")];
     registry.read(1, &id, Some(Reading { shapes, ..master_reading() }));
     // What an element plays and what is named otherwise are files beside the stream.
     assert_eq!(urls(&registry), ["https://cdn.test/v/720/a7.mp4", "https://cdn.test/v/720/full.mp4", MASTER]);
@@ -191,7 +192,7 @@ fn segments_that_look_like_files_are_folded_before_and_after() {
     // Its other playlists may lie elsewhere: the first meeting of each asks for a look.
     assert_eq!(registry.hit(1, hit(What::Hls, LOW)), Outcome::Fold(id.clone()));
     assert_eq!(registry.hit(1, hit(What::Hls, LOW)), Outcome::Known);
-    registry.learn_shapes(1, &id, BTreeSet::from([shape("https://audio.test/b1.aac")]));
+    registry.learn_shapes(1, &id, vec![shape("https://audio.test/b1.aac")]);
     assert_eq!(registry.hit(1, hit(What::Media, "https://audio.test/b2.aac")), Outcome::Known);
 }
 
@@ -290,7 +291,7 @@ fn a_closed_tab_is_forgotten() {
     registry.read(1, &id, Some(master_reading()));
     registry.titled(1, "x");
     assert!(registry.tab(1).is_none());
-    assert_eq!(registry.take_changed(), BTreeSet::from([1]));
+    assert_eq!(registry.take_changed(), [1]);
 }
 
 #[test]
@@ -330,7 +331,8 @@ fn a_tab_holds_a_bounded_number_of_cards_and_the_newest() {
     }
     assert_eq!(registry.count(1), MAX_CARDS);
     assert_eq!(urls(&registry)[0], "https://cdn.test/5.mp4");
-    assert_eq!(registry.tab(1).unwrap().notes.cards.len(), MAX_CARDS);
+    let first = hit(What::Media, "https://cdn.test/0.mp4");
+    assert!(!registry.knows(1, &first.url), "what went is forgotten");
 }
 
 #[test]
@@ -343,4 +345,13 @@ fn the_fullest_tab_makes_room() {
     assert_eq!((registry.count(1), registry.count(2)), (1, 0));
     assert!(registry.shed());
     assert!(!registry.shed(), "nothing left to drop");
+}
+
+#[test]
+fn notes_of_another_version_are_made_anew() {
+    let mut registry = registry();
+    added(registry.hit(1, hit(What::Hls, MASTER)));
+    let shown = registry.tab(1).unwrap().shown.clone();
+    registry.restore(1, Tab::restored(shown, Notes::default()));
+    assert_eq!(registry.hit(1, hit(What::Hls, MASTER)), Outcome::Known);
 }
