@@ -62,9 +62,11 @@ impl Failure {
         };
         match self {
             Self::Unreachable => of(code::DAEMON_UNAVAILABLE, "Weir did not answer.", Some(Action::Retry)),
-            Self::SignedOut => {
-                of(code::UNAUTHORIZED, "The session with Weir has ended.", Some(Action::SignIn))
-            }
+            Self::SignedOut => of(
+                code::UNAUTHORIZED,
+                "The session with Weir has ended. Reload this page to begin a new one.",
+                Some(Action::SignIn),
+            ),
             Self::Refused(info) => info.clone(),
             Self::Unreadable => of(
                 code::INTERNAL,

@@ -69,29 +69,118 @@ pub fn keep(store: Store, query: Signal<String>) -> ReadSignal<Extent> {
     extent
 }
 
+/// Where one pass over the history stands.
+#[derive(Debug, Default)]
+struct Pass {
+    seen: usize,
+    removed: usize,
+}
+
+impl Pass {
+    /// Offset of the next page. Rows removed since the pass began no longer push later ones back; new rows do, so
+    /// a page may repeat some, which is harmless.
+    const fn offset(&self) -> usize {
+        self.seen.saturating_sub(self.removed)
+    }
+
+    /// Takes a page of `count` rows of `total`, after `removed` rows went since the pass began. Tells how much of
+    /// the history is here once the pass is over.
+    const fn take(&mut self, count: usize, total: usize, removed: usize) -> Option<Extent> {
+        self.seen += count;
+        self.removed = removed;
+        if count == 0 || self.offset() >= total {
+            Some(Extent::Whole)
+        } else if self.seen >= MOST_ROWS {
+            Some(Extent::Part(total))
+        } else {
+            None
+        }
+    }
+}
+
 /// One pass over the history. None when a newer snapshot made it pointless or the daemon went away, in which
 /// case a snapshot will come.
 async fn read(store: Store, client: &Client, snapshot: u32) -> Option<Extent> {
     store.history_begins();
-    let mut seen = 0;
-    let mut removed = 0;
-    // Each page moves on by at least one row or ends the loop, so it ends.
-    while seen < MOST_ROWS {
-        // Rows removed since the beginning no longer push later rows back.
-        let page = client.list("", seen - removed.min(seen), PAGE).await.ok()?;
+    let mut pass = Pass::default();
+    // Each page brings a row or ends the pass, and `MOST_ROWS` ends it as well.
+    loop {
+        let page = client.list("", pass.offset(), PAGE).await.ok()?;
         if store.snapshots.get_untracked() != snapshot {
             return None;
         }
         let count = page.downloads.len();
-        removed = store.history_page(page.downloads);
-        seen += count;
-        if count == 0 || seen >= page.total + removed {
-            store.history_ends();
-            return Some(Extent::Whole);
-        }
-        if seen >= MOST_ROWS {
-            return Some(Extent::Part(page.total));
+        let removed = store.history_page(page.downloads);
+        if let Some(extent) = pass.take(count, page.total, removed) {
+            if extent == Extent::Whole {
+                store.history_ends();
+            }
+            return Some(extent);
         }
     }
-    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A list that loses rows and gains rows between two pages.
+    fn pass_over(rows: u32, page: usize, removes: &[u32], adds: u32) -> (BTreeSet<u32>, Vec<u32>, Extent) {
+        let mut list: Vec<u32> = (0..rows).rev().collect();
+        let mut pass = Pass::default();
+        let mut read = BTreeSet::new();
+        let mut removed = 0;
+        for round in 0_u32.. {
+            let total = list.len();
+            let got: Vec<u32> = list.iter().copied().skip(pass.offset()).take(page).collect();
+            read.extend(&got);
+            if let Some(gone) = removes.get(round as usize)
+                && let Some(at) = list.iter().position(|row| row == gone)
+            {
+                list.remove(at);
+                removed += 1;
+            }
+            if let Some(extent) = pass.take(got.len(), total, removed) {
+                return (read, list, extent);
+            }
+            if round < adds {
+                list.insert(0, rows + round);
+            }
+            assert!(round < 10_000, "the pass must end");
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn a_pass_misses_no_row_that_was_there_all_along() {
+        for (rows, removes, adds) in [
+            (0, vec![], 0),
+            (25, vec![], 0),
+            (100, vec![95, 3, 50, 60], 0),
+            (100, vec![99, 98, 97], 3),
+            (40, vec![], 5),
+        ] {
+            let (read, left, extent) = pass_over(rows, 10, &removes, adds);
+            assert_eq!(extent, Extent::Whole);
+            let missed: Vec<u32> =
+                left.into_iter().filter(|row| *row < rows && !read.contains(row)).collect();
+            assert!(missed.is_empty(), "{rows} rows, {removes:?} removed, {adds} added: missed {missed:?}");
+        }
+    }
+
+    #[test]
+    fn a_pass_stops_at_the_most_it_may_hold() {
+        let mut pass = Pass::default();
+        let total = MOST_ROWS * 3;
+        let mut pages = 0;
+        let extent = loop {
+            pages += 1;
+            if let Some(extent) = pass.take(PAGE, total, 0) {
+                break extent;
+            }
+        };
+        assert_eq!(extent, Extent::Part(total));
+        assert_eq!(pages * PAGE, MOST_ROWS);
+    }
 }

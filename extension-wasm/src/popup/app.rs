@@ -81,6 +81,7 @@ pub fn start() {
                 popup.store.apply(Event::Snapshot { downloads, version: String::new(), more: false });
             }
             follow(popup, stored.get(HOST_KEY));
+            watch(popup);
             view(popup)
         })
         .forget();
@@ -122,6 +123,21 @@ fn follow(popup: Popup, mut remembered: Option<HostState>) {
         found
     };
     spawn_local(feed::follow(popup.store, popup.nudge, find));
+}
+
+/// While something runs, the worker follows it too: the badge and the next popup's first view come from there.
+fn watch(popup: Popup) {
+    let running = Memo::new(move |_| {
+        popup.store.with_book(|book| book.iter().any(|download| download.status.is_active()))
+            && popup.store.connection.get() == Connection::Live
+    });
+    Effect::new(move || {
+        if running.get() {
+            spawn_local(async {
+                let _ = chrome::ask_worker(&Request::Watch).await;
+            });
+        }
+    });
 }
 
 fn view(popup: Popup) -> impl IntoView {

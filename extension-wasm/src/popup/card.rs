@@ -99,7 +99,7 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
                     class:button-primary=move || !again.get()
                     aria-label=move || format!("Download {}", name.get())
                     aria-busy=move || busy.get().then_some("true")
-                    disabled=move || busy.get()
+                    aria-disabled=move || busy.get().then_some("true")
                     on:click=download
                 >
                     {icon(|| Icon::Save)}

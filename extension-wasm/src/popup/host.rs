@@ -134,7 +134,7 @@ pub(super) fn host_card(popup: Popup) -> impl IntoView {
                 <p><bdi dir="auto">{text}</bdi></p>
                 {command}
                 <p class="host-check">
-                    <button type="button" class="button" disabled=checking on:click=move |_| popup.recheck()>
+                    <button type="button" class="button" aria-disabled=move || checking().then_some("true") on:click=move |_| popup.recheck()>
                         "Recheck"
                     </button>
                     <span role="status">
@@ -147,5 +147,62 @@ pub(super) fn host_card(popup: Popup) -> impl IntoView {
     view! {
         {waiting}
         {card}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states() -> Vec<HostState> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            HostState::Missing,
+            HostState::Forbidden,
+            HostState::Crashed,
+            HostState::VersionMismatch { host: text("0.2.0"), extension: text("0.1.0") },
+            HostState::Failed { code: text("port_busy"), message: text("Port 8765 is taken."), action: None },
+        ]
+    }
+
+    #[test]
+    fn every_trouble_has_words_of_its_own() {
+        let mut titles: Vec<String> = states()
+            .into_iter()
+            .map(|state| {
+                let host = Host::Known(state, "14:05".to_owned());
+                assert!(host.is_unusable());
+                let trouble = trouble(host).unwrap();
+                assert!(!trouble.text.is_empty());
+                assert_eq!(trouble.at, "14:05");
+                trouble.title
+            })
+            .collect();
+        titles.push(trouble(Host::NoWorker("14:05".to_owned())).unwrap().title);
+        let all = titles.len();
+        titles.sort();
+        titles.dedup();
+        assert_eq!(titles.len(), all);
+    }
+
+    #[test]
+    fn a_host_that_is_there_or_may_come_takes_no_room() {
+        let ready = HostState::Ready {
+            url: "http://127.0.0.1:8765".to_owned(),
+            token: "secret".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        for host in [Host::Checking, Host::Starting, Host::Known(ready, String::new())] {
+            assert!(!host.is_unusable());
+            assert!(trouble(host).is_none());
+        }
+    }
+
+    #[test]
+    fn only_what_an_installer_can_mend_waits_for_a_person() {
+        let waits: Vec<bool> =
+            states().into_iter().map(|state| !Host::Known(state, String::new()).may_recover()).collect();
+        assert_eq!(waits, [true, true, false, true, false]);
+        assert!(Host::NoWorker(String::new()).may_recover());
     }
 }

@@ -136,6 +136,49 @@ mod tests {
         assert_eq!(order.page_url, None);
     }
 
+    fn download(id: i64, url: &str, status: DownloadStatus) -> Download {
+        Download {
+            id,
+            kind: DownloadKind::File,
+            url: url.to_owned(),
+            page_url: None,
+            title: None,
+            filename: format!("{id}.bin"),
+            path: String::new(),
+            status,
+            progress: 41.9,
+            received_bytes: 1,
+            total_bytes: Some(2),
+            speed: 0,
+            eta: None,
+            connections: 0,
+            quality: None,
+            priority: 0,
+            rate_limit: None,
+            category: None,
+            sha256: None,
+            error: None,
+            created_at: String::new(),
+            finished_at: None,
+        }
+    }
+
+    #[test]
+    fn a_card_tells_the_newest_attempt_that_was_not_given_up() {
+        let rows = [
+            download(4, "a", DownloadStatus::Cancelled),
+            download(3, "a", DownloadStatus::Downloading),
+            download(2, "b", DownloadStatus::Completed),
+            download(1, "a", DownloadStatus::Completed),
+        ];
+        let told = |url| fate(url, rows.iter()).map(|download| (download.id, flag(download)));
+        assert_eq!(told("a"), Some((3, "Downloading 41 %".to_owned())));
+        assert_eq!(told("b"), Some((2, "Downloaded".to_owned())));
+        assert_eq!(told("c"), None);
+        assert_eq!(flag(&download(5, "a", DownloadStatus::Queued)), "In the queue");
+        assert_eq!(flag(&download(5, "a", DownloadStatus::Error)), "Failed");
+    }
+
     #[test]
     fn the_line_says_what_is_known_and_leaves_choices_to_the_select() {
         let mut hls = stream(DownloadKind::Hls);

@@ -84,7 +84,7 @@ pub(super) fn dialog(view: View) -> impl IntoView {
                 </div>
                 <div class="dialog-buttons">
                     <button type="button" class="button" on:click=move |_| close()>"Close"</button>
-                    <button type="submit" class="button button-primary" disabled=move || waiting.get()>
+                    <button type="submit" class="button button-primary" aria-disabled=move || waiting.get().then_some("true")>
                         {move || if ready.get() { "Add" } else { "Check" }}
                     </button>
                 </div>

@@ -119,6 +119,16 @@ fn page(view: View) -> impl IntoView {
 }
 
 fn downloads(view: View) -> impl IntoView {
+    let running = Memo::new(move |_| {
+        view.store.with_book(|book| book.iter().filter(|download| download.status.is_active()).count())
+    });
+    // Seen among the browser's tabs while the page is not.
+    Effect::new(move || {
+        document().set_title(&match running.get() {
+            0 => "Weir".to_owned(),
+            count => format!("({count}) Weir"),
+        });
+    });
     view! {
         <a class="skip" href="#downloads">"Skip to the downloads"</a>
         <header class="top">
