@@ -66,7 +66,7 @@ pub async fn hello(on_frame: impl FnMut(Frame) + 'static) -> (HostState, Option<
     }
     let state = match JsFuture::from(answer).await {
         Ok(frame) if frame.is_undefined() => from_silence(),
-        Ok(frame) => from_answer(read_answer(frame.unchecked_ref()), &extension),
+        Ok(frame) => from_answer(read_answer(&frame), &extension),
         Err(reason) => from_closed(&reason.as_string().unwrap_or_default()),
     };
     let ready = matches!(state, HostState::Ready { .. });
@@ -134,51 +134,22 @@ fn from_silence() -> HostState {
     }
 }
 
-#[wasm_bindgen]
-extern "C" {
-    /// The host's first frame: a [`NativeResponse`]. Read by hand, because a tagged enum through serde costs four times
-    /// as much code.
-    pub type AnswerFrame;
-
-    #[wasm_bindgen(method, getter, js_name = type)]
-    fn kind(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn version(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn protocol(this: &AnswerFrame) -> Option<u32>;
-
-    #[wasm_bindgen(method, getter)]
-    fn url(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn token(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn code(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn message(this: &AnswerFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn action(this: &AnswerFrame) -> Option<String>;
-}
-
-/// The frame as a value; `None` when it is neither of the two there are.
+/// The host's first frame as a value; `None` when it is neither of the two there are. By hand, because a tagged enum
+/// through serde costs four times as much code.
 #[must_use]
-pub fn read_answer(frame: &AnswerFrame) -> Option<NativeResponse> {
-    match frame.kind()?.as_str() {
+pub fn read_answer(frame: &JsValue) -> Option<NativeResponse> {
+    let text = |key| storage::get(frame, key).as_string();
+    match text("type")?.as_str() {
         "hello" => Some(NativeResponse::Hello {
-            version: frame.version()?,
-            protocol: frame.protocol()?,
-            url: frame.url()?,
-            token: frame.token()?,
+            version: text("version")?,
+            protocol: storage::get(frame, "protocol").as_f64()? as u32,
+            url: text("url")?,
+            token: text("token")?,
         }),
         "error" => Some(NativeResponse::Error {
-            code: frame.code()?,
-            message: frame.message()?,
-            action: frame.action().map(|name| action(&name)),
+            code: text("code")?,
+            message: text("message")?,
+            action: text("action").map(|name| action(&name)),
         }),
         _ => None,
     }

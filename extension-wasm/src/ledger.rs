@@ -9,49 +9,16 @@ use js_sys::{Array, Reflect};
 use wasm_bindgen::prelude::*;
 use weir_protocol::DownloadStatus;
 
+use crate::storage::get;
+
 /// Finished downloads that are kept for storing besides the unfinished ones.
 pub const KEPT_FINISHED: usize = 20;
-
-#[wasm_bindgen]
-extern "C" {
-    /// A frame of `/ws`.
-    #[derive(Debug, Clone)]
-    pub type EventFrame;
-
-    #[wasm_bindgen(method, getter, js_name = type)]
-    fn kind(this: &EventFrame) -> Option<String>;
-
-    #[wasm_bindgen(method, getter)]
-    fn downloads(this: &EventFrame) -> Option<Array>;
-
-    #[wasm_bindgen(method, getter)]
-    fn more(this: &EventFrame) -> Option<bool>;
-
-    #[wasm_bindgen(method, getter)]
-    fn download(this: &EventFrame) -> Option<DownloadRow>;
-
-    #[wasm_bindgen(method, getter)]
-    fn id(this: &EventFrame) -> Option<f64>;
-
-    #[wasm_bindgen(method, getter)]
-    fn done(this: &EventFrame) -> Option<bool>;
-
-    /// A download in a frame.
-    #[derive(Debug, Clone)]
-    type DownloadRow;
-
-    #[wasm_bindgen(method, getter, js_name = id)]
-    fn row_id(this: &DownloadRow) -> Option<f64>;
-
-    #[wasm_bindgen(method, getter)]
-    fn status(this: &DownloadRow) -> Option<String>;
-}
 
 /// What the daemon's frames add up to.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Newest first.
-    rows: Vec<DownloadRow>,
+    rows: Vec<JsValue>,
     /// A snapshot is arriving in several frames.
     arriving: bool,
 }
@@ -69,39 +36,36 @@ impl Ledger {
     }
 
     /// Applies one frame; one of a later version's kinds changes nothing.
-    pub fn apply(&mut self, frame: &EventFrame) {
-        match frame.kind().as_deref() {
+    pub fn apply(&mut self, frame: &JsValue) {
+        match get(frame, "type").as_string().as_deref() {
             Some("snapshot") => {
                 if !self.arriving {
                     self.rows.clear();
                 }
-                self.arriving = frame.more().unwrap_or(false);
-                self.rows.extend(frame.downloads().unwrap_or_default().iter().map(JsCast::unchecked_into));
+                self.arriving = get(frame, "more").is_truthy();
+                self.rows.extend(items(&get(frame, "downloads")));
             }
             Some("download") => {
-                let Some(download) = frame.download() else { return };
-                match self.position(download.row_id()) {
+                let download = get(frame, "download");
+                match self.position(&download) {
                     Some(at) => self.rows[at] = download,
                     None => self.rows.insert(0, download),
                 }
             }
             Some("progress") => {
-                let Some(row) = self.position(frame.id()).map(|at| &self.rows[at]) else { return };
+                let Some(row) = self.position(frame).and_then(|at| self.rows.get(at)) else { return };
                 for name in ["progress", "speed", "eta", "received_bytes"] {
-                    let name = JsValue::from_str(name);
-                    let value = Reflect::get(frame, &name).unwrap_or(JsValue::UNDEFINED);
+                    let value = get(frame, name);
                     if !value.is_undefined() {
-                        // A plain object of our own takes every property.
-                        let _ = Reflect::set(row, &name, &value);
+                        set(row, name, &value);
                     }
                 }
-                if frame.done() == Some(true) {
-                    let completed = DownloadStatus::Completed.as_str();
-                    let _ = Reflect::set(row, &"status".into(), &completed.into());
+                if get(frame, "done").is_truthy() {
+                    set(row, "status", &DownloadStatus::Completed.as_str().into());
                 }
             }
             Some("removed") => {
-                if let Some(at) = self.position(frame.id()) {
+                if let Some(at) = self.position(frame) {
                     self.rows.remove(at);
                 }
             }
@@ -130,19 +94,29 @@ impl Ledger {
         kept.collect()
     }
 
-    fn position(&self, id: Option<f64>) -> Option<usize> {
-        id.and_then(|id| self.rows.iter().position(|row| row.row_id() == Some(id)))
+    /// Where the row with the `id` of `object` is.
+    fn position(&self, object: &JsValue) -> Option<usize> {
+        let id = get(object, "id").as_f64()?;
+        self.rows.iter().position(|row| get(row, "id").as_f64() == Some(id))
     }
 }
 
 /// The ledger as [`Ledger::kept`] stored it.
 impl From<&JsValue> for Ledger {
     fn from(stored: &JsValue) -> Self {
-        let rows = stored.dyn_ref::<Array>().map(|rows| rows.iter().map(JsCast::unchecked_into).collect());
-        Self { rows: rows.unwrap_or_default(), arriving: false }
+        Self { rows: items(stored), arriving: false }
     }
 }
 
-fn status(row: &DownloadRow) -> Option<DownloadStatus> {
-    DownloadStatus::parse(&row.status()?)
+fn items(list: &JsValue) -> Vec<JsValue> {
+    list.dyn_ref::<Array>().map(|list| list.iter().collect()).unwrap_or_default()
+}
+
+fn set(row: &JsValue, name: &str, value: &JsValue) {
+    // A row that is no object, from a host gone mad, takes nothing.
+    let _ = Reflect::set(row, &JsValue::from_str(name), value);
+}
+
+fn status(row: &JsValue) -> Option<DownloadStatus> {
+    DownloadStatus::parse(&get(row, "status").as_string()?)
 }

@@ -153,15 +153,15 @@ fn read_multivariant(multivariant: &Multivariant, media: Option<&MediaPlaylist>)
 
 /// `None` while it is live: what there is now is a window, not a length.
 fn duration_ms(media: &MediaPlaylist) -> Option<u64> {
-    if media.is_live() { None } else { u64::try_from(media.duration().as_millis()).ok() }
+    let duration = media.duration();
+    let ms = duration.as_secs().checked_mul(1_000)?.checked_add(duration.subsec_millis().into());
+    ms.filter(|_| !media.is_live())
 }
 
 fn quality(variant: &hls::Variant, duration_ms: Option<u64>) -> Variant {
     let rate = variant.average_bandwidth.or(variant.bandwidth);
-    let estimated_bytes = rate.zip(duration_ms).map(|(bits, ms)| {
-        let bytes = u128::from(bits) * u128::from(ms) / 8_000;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    });
+    let bits = rate.zip(duration_ms).and_then(|(rate, ms)| rate.checked_mul(ms));
+    let estimated_bytes = bits.map(|thousandths| thousandths / 8_000);
     Variant {
         id: variant.id.clone(),
         label: variant.label.clone(),

@@ -125,7 +125,7 @@ fn on_frame(generation: u32, frame: Frame) {
 
 fn on_event(message: &JsValue) {
     let write = WATCH.with(|watch| {
-        watch.ledger.borrow_mut().apply(message.unchecked_ref());
+        watch.ledger.borrow_mut().apply(message);
         !watch.writing.replace(true)
     });
     leave_when_idle();

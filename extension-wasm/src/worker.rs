@@ -5,7 +5,6 @@
 //! what was stored is loaded before anything changes it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
@@ -35,9 +34,9 @@ struct Worker {
     registry: RefCell<Registry>,
     writer: Writer,
     /// Requests under way, oldest first.
-    pending: RefCell<VecDeque<Pending>>,
+    pending: RefCell<Vec<Pending>>,
     /// Suspected playlists being looked at or found to be none, by tab.
-    rejected: RefCell<VecDeque<(i32, String)>>,
+    rejected: RefCell<Vec<(i32, String)>>,
     /// Where the daemon is: `http://127.0.0.1:PORT`.
     own: RefCell<Option<String>>,
 }
@@ -57,7 +56,7 @@ impl Worker {
         let mut pending = self.pending.borrow_mut();
         // The newest are at the end, and most answers are for them.
         let at = pending.iter().rposition(|pending| pending.request_id == request_id)?;
-        pending.remove(at)
+        Some(pending.remove(at))
     }
 }
 
@@ -97,9 +96,9 @@ pub fn request_sent(details: &Details) {
         let sent = worker.take_pending(details).filter(|first| first.url != sent.url).unwrap_or(sent);
         let mut pending = worker.pending.borrow_mut();
         if pending.len() >= MAX_PENDING {
-            pending.pop_front();
+            pending.remove(0);
         }
-        pending.push_back(sent);
+        pending.push(sent);
     });
 }
 
@@ -250,9 +249,9 @@ fn suspect(tab_id: i32, hit: Hit) {
             return true;
         }
         if rejected.len() >= MAX_REJECTED {
-            rejected.pop_front();
+            rejected.remove(0);
         }
-        rejected.push_back(question);
+        rejected.push(question);
         false
     });
     if looked_at {
@@ -264,9 +263,8 @@ fn suspect(tab_id: i32, hit: Hit) {
             // A navigation meanwhile has forgotten the question; the answer belongs to no page any more.
             let mut rejected = worker.rejected.borrow_mut();
             let asked = rejected.iter().position(|(tab, url)| *tab == tab_id && *url == hit.url);
-            if asked.and_then(|at| rejected.remove(at)).is_none() {
-                return;
-            }
+            let Some(asked) = asked else { return };
+            rejected.swap_remove(asked);
             let mut registry = worker.registry.borrow_mut();
             if let Outcome::Added(id) = registry.hit(tab_id, Hit { what: What::Hls, ..hit }) {
                 registry.read(tab_id, &id, Some(reading));

@@ -84,16 +84,15 @@ fn note(stored: &JsValue) -> Option<Note> {
 }
 
 fn headers(stored: &JsValue) -> BTreeMap<String, String> {
-    let Some(object) = stored.dyn_ref::<Object>() else { return BTreeMap::new() };
-    let names = Object::keys(object);
-    names
-        .iter()
-        .filter_map(|name| {
-            let name = name.as_string()?;
-            let value = text(stored, &name)?;
-            Some((name, value))
-        })
-        .collect()
+    let mut headers = BTreeMap::new();
+    let Some(object) = stored.dyn_ref::<Object>() else { return headers };
+    // One by one: collecting would sort first, and two kinds of sort are dear.
+    for name in Object::keys(object).iter().filter_map(|name| name.as_string()) {
+        if let Some(value) = text(stored, &name) {
+            headers.insert(name, value);
+        }
+    }
+    headers
 }
 
 fn text(object: &JsValue, key: &str) -> Option<String> {
