@@ -68,6 +68,12 @@ impl Home {
         self.root.join("weir.lock")
     }
 
+    /// A daemon of this home lives, whether or not its door is open yet.
+    pub(crate) fn is_locked(&self) -> bool {
+        let file = fs::File::open(self.lock());
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join("weir.log")
     }

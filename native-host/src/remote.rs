@@ -55,9 +55,9 @@ impl Remote {
             if let Some(remote) = Self::find(home).await {
                 return Ok(remote);
             }
-            // Ended already: refused its port, or lost the race against another that is just opening its door.
-            let ended = matches!(child.try_wait(), Ok(Some(_)));
-            if (ended && pause > Duration::from_millis(80)) || Instant::now() > deadline {
+            // Ended already, and not because another was faster and is just opening its door: it was refused.
+            let refused = matches!(child.try_wait(), Ok(Some(_))) && !home.is_locked();
+            if refused || Instant::now() > deadline {
                 let reason = last_log_line(home).unwrap_or_else(|| "it gave no reason".to_owned());
                 return Err(unavailable(format!("Weir's daemon did not start: {reason}.")));
             }

@@ -238,18 +238,13 @@ fn stop_daemon(home: &Home) -> anyhow::Result<bool> {
     #[cfg(not(unix))]
     anyhow::bail!("stop process {pid} by hand");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while is_locked(home) {
+    while home.is_locked() {
         if std::time::Instant::now() > deadline {
             anyhow::bail!("the daemon (process {pid}) does not stop");
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     Ok(true)
-}
-
-fn is_locked(home: &Home) -> bool {
-    std::fs::File::open(home.lock())
-        .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 pub(super) fn install(target: &Target, json: bool) -> anyhow::Result<()> {

@@ -52,17 +52,19 @@ fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
     let path = home.lock();
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let holder =
-                endpoint::read(home).map_or_else(String::new, |e| format!(" (process {}, {})", e.pid, e.url));
-            bail!("Weir already runs for {}{holder}", home.root().display())
-        }
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+    for _ in 0..5 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Others look whether it is held by holding it for a moment; a daemon holds it for longer.
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
     }
+    let holder =
+        endpoint::read(home).map_or_else(String::new, |e| format!(" (process {}, {})", e.pid, e.url));
+    bail!("Weir already runs for {}{holder}", home.root().display())
 }
 
 async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
