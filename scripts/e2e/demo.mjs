@@ -65,8 +65,8 @@ async function cleanUp() {
 async function perform() {
   step(`Demo site on ${site.origin} (an HLS stream in two qualities, and a plain file)`);
   await machine.browse();
-  // Slow enough to be watched: 150 kB/s for each segment.
-  const address = `${site.origin}/slow-150000/talk.html`;
+  // Slow enough to be watched: 60 kB/s for each segment.
+  const address = `${site.origin}/slow-60000/talk.html`;
   const { tab } = await machine.open(address);
   step(`Chromium, with the extension, opened ${address}`);
 
@@ -120,7 +120,7 @@ async function setTheStage() {
   const browser = spawn(process.env.CHROMIUM || 'chromium', [
     ...chromiumArgs({ headless: false }),
     `--user-data-dir=${machine.folders.profile}`,
-    `${site.origin}/slow-150000/talk.html`,
+    `${site.origin}/slow-60000/talk.html`,
   ], { env: machine.env, stdio: 'ignore' });
   const closed = new Promise((resolve, reject) => browser.once('error', reject).once('exit', resolve));
   say(`Demo site   ${address}`);

@@ -9,8 +9,8 @@ import { scenario } from './scenario.mjs';
 const near = (seconds) => assert.ok(Math.abs(seconds - SECONDS) <= 0.2, `${seconds} s instead of ${SECONDS} s`);
 
 scenario('a stream is detected, chosen, downloaded and found in the history', {}, async ({ machine, site }) => {
-  // 60 kB/s for each response: the 180p stream takes a few seconds, so its bar can be watched.
-  const { tab } = await machine.open(`${site.origin}/slow-60000/talk.html`);
+  // 30 kB/s for each response: the 180p stream takes a few seconds, so its bar can be watched.
+  const { tab } = await machine.open(`${site.origin}/slow-30000/talk.html`);
   await found(machine, tab);
 
   const popup = await machine.popup(tab);
@@ -90,7 +90,7 @@ scenario('a page without media offers nothing, and navigation forgets', {}, asyn
 });
 
 scenario('the whole way by keyboard', {}, async ({ machine, site }) => {
-  const { tab } = await machine.open(`${site.origin}/slow-40000/talk.html`);
+  const { tab } = await machine.open(`${site.origin}/slow-15000/talk.html`);
   await found(machine, tab);
   const popup = await machine.popup(tab);
   const [name] = await offered(popup);

@@ -23,13 +23,13 @@ const SOURCE = [
   '-f', 'lavfi', '-i', `sine=frequency=330:sample_rate=48000:duration=${SECONDS}`,
 ];
 // One picture group a segment, so that every segment starts on a key frame.
-const VIDEO = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-keyint_min', '50', '-sc_threshold', '0', '-pix_fmt', 'yuv420p'];
+const VIDEO = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '25', '-keyint_min', '25', '-sc_threshold', '0', '-pix_fmt', 'yuv420p'];
 
 const STREAM = [
   '-filter_complex', '[0:v]split=2[high][b];[b]scale=320:180[low]',
   '-map', '[high]', '-map', '1:a', '-map', '[low]', '-map', '1:a',
   ...VIDEO, '-b:v:0', '900k', '-b:v:1', '250k', '-c:a', 'aac', '-b:a', '96k',
-  '-f', 'hls', '-hls_time', '2', '-hls_playlist_type', 'vod', '-hls_flags', 'independent_segments',
+  '-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod', '-hls_flags', 'independent_segments',
   '-var_stream_map', 'v:0,a:0,name:360p v:1,a:1,name:180p',
   '-master_pl_name', 'master.m3u8', '-hls_segment_filename', '%v/segment-%03d.ts', '%v/index.m3u8',
 ];
