@@ -4,6 +4,7 @@
 
 use js_sys::{Date, Function, Promise};
 use leptos::prelude::*;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -146,6 +147,18 @@ pub fn local_time(moment: &str) -> String {
 #[must_use]
 pub fn local_now() -> String {
     local_time(&String::from(Date::new_0().to_iso_string()))
+}
+
+/// Calls this each time the document comes into sight: timers of hidden ones are slow.
+pub fn when_seen(seen: impl Fn() + 'static) {
+    let seen = Closure::<dyn Fn()>::new(move || {
+        if !document().hidden() {
+            seen();
+        }
+    });
+    // Lives as long as the document.
+    let listener = seen.into_js_value();
+    let _ = document().add_event_listener_with_callback("visibilitychange", listener.unchecked_ref());
 }
 
 /// Has a panic say in the console what it was; without this the browser only says that something was unreachable.

@@ -108,6 +108,7 @@ fn follow(view: View) {
         }
     };
     spawn_local(feed::follow(view.store, view.nudge, find));
+    browser::when_seen(move || view.nudge.end());
 }
 
 fn page(view: View) -> impl IntoView {
