@@ -90,6 +90,44 @@ fn an_hls_stream_arrives_whole() {
 }
 
 #[test]
+fn a_file_can_be_read_while_it_grows() {
+    let daemon = Daemon::start();
+    let (_dir, server, bytes) = site(4);
+    let id = daemon.add(&json!({ "url": server.url("data.bin"), "rate_limit": 1_500_000 }));
+    eventually("bytes", || (daemon.row(id)["received_bytes"].as_u64() > Some(100_000)).then_some(()));
+    let bearer = format!("Bearer {}", daemon.token);
+    let part = daemon.request(
+        "GET",
+        &format!("/download/{id}/file"),
+        &[("Authorization", &bearer), ("Range", "bytes=3999990-")],
+        "",
+    );
+    assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 3999990-3999999/4000000")));
+    assert_eq!(part.bytes, &bytes[3_999_990..], "it waited for the end");
+    let again = daemon.add(&json!({ "url": server.url("data.bin"), "rate_limit": 1_500_000 }));
+    eventually("bytes", || (daemon.row(again)["received_bytes"].as_u64() > Some(100_000)).then_some(()));
+    let whole = daemon.call("GET", &format!("/download/{again}/file"), "");
+    assert_eq!(
+        (whole.status, whole.header("content-length"), whole.bytes == bytes),
+        (200, Some("4000000"), true)
+    );
+    let third = daemon.add(&json!({ "url": server.url("data.bin"), "rate_limit": 500_000 }));
+    eventually("bytes", || (daemon.row(third)["received_bytes"].as_u64() > Some(100_000)).then_some(()));
+    let cut = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| daemon.call("GET", &format!("/download/{third}/file"), ""));
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(daemon.call("POST", &format!("/download/{third}/pause"), "").status, 200);
+        reader.join().unwrap()
+    });
+    assert_eq!(cut.header("content-length"), Some("4000000"));
+    assert!(
+        cut.bytes.len() < bytes.len() && bytes.starts_with(&cut.bytes),
+        "a pause breaks it off, visibly short"
+    );
+    assert_eq!(daemon.call("GET", &format!("/download/{third}/file"), "").status, 409);
+}
+
+#[test]
 fn commands_are_legal_or_409() {
     let daemon = Daemon::start();
     let (_dir, server, bytes) = site(4);

@@ -33,7 +33,7 @@ use url::Url;
 
 pub use error::EngineError;
 pub use monitor::{Monitor, Phase, Snapshot};
-pub use part::remove_partial;
+pub use part::{partial_path, remove_partial};
 pub use probe::Probe;
 pub use rate::RateLimit;
 pub use source::{Method, Source, without_query};

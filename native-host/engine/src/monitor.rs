@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub quality: Option<String>,
     /// Bytes on disk.
     pub received: u64,
+    /// Bytes on disk without a hole from the beginning on: what can be read already.
+    pub in_order: u64,
     /// Size of the whole, when known.
     pub total: Option<u64>,
     /// 0.0–1.0; by bytes for files, by segments for streams.
@@ -58,6 +60,7 @@ pub struct Monitor {
     settled: Mutex<Settled>,
     changed: Notify,
     received: AtomicU64,
+    in_order: AtomicU64,
     connections: AtomicU32,
     /// Parts per million, so that it fits an atomic.
     fraction: AtomicU64,
@@ -93,6 +96,7 @@ impl Monitor {
             filename: settled.filename.clone(),
             quality: settled.quality.clone(),
             received: settled.total.map_or(received, |total| received.min(total)),
+            in_order: self.in_order.load(Ordering::Acquire),
             total: settled.total,
             fraction: fraction.clamp(0.0, 1.0),
             connections: self.connections.load(Ordering::Relaxed),
@@ -137,6 +141,10 @@ impl Monitor {
 
     pub(crate) fn set_received(&self, received: u64) {
         self.received.store(received, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_in_order(&self, bytes: u64) {
+        self.in_order.store(bytes, Ordering::Release);
     }
 
     pub(crate) fn add_received(&self, bytes: u64) {

@@ -66,6 +66,12 @@ impl Names {
     }
 }
 
+/// Where the bytes of a running download are, until it is finished.
+#[must_use]
+pub fn partial_path(directory: &Path, filename: &str) -> PathBuf {
+    Names::new(directory, filename).part()
+}
+
 /// Removes every working file of a download that is not running: `NAME.part`, `NAME.part.weir` and those of a stream.
 /// Files that are not there are no error.
 ///

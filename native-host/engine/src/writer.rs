@@ -79,6 +79,7 @@ impl Writer {
     /// Starts the thread for `part`. What `map` calls done must be in `file`.
     pub(crate) fn start(part: Part, file: File, facts: Facts, map: SharedMap, monitor: Arc<Monitor>) -> Self {
         let (batches, incoming) = mpsc::channel();
+        monitor.set_in_order(lock(&map).done().prefix());
         let failed = CancellationToken::new();
         let thread = Thread {
             written: Written {
@@ -198,7 +199,12 @@ impl Thread {
             }
             at += chunk.len() as u64;
         }
-        lock(&self.written.map).landed(batch.span);
+        let in_order = {
+            let mut map = lock(&self.written.map);
+            map.landed(batch.span);
+            map.done().prefix()
+        };
+        self.monitor.set_in_order(in_order);
         self.monitor.add_received(batch.span.1 - batch.span.0);
         self.dirty = true;
         self.unsynced = true;

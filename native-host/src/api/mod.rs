@@ -6,6 +6,7 @@
 mod credentials;
 mod downloads;
 mod error;
+mod file;
 mod guard;
 mod input;
 mod meta;
@@ -75,7 +76,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/download/{id}/resume", post(downloads::resume))
         .route("/download/{id}/cancel", post(downloads::cancel))
         .route("/download/{id}/retry", post(downloads::retry))
-        .route("/download/{id}/file", get(downloads::file))
+        .route("/download/{id}/file", get(file::file))
         .route("/download/{id}/open", post(downloads::open))
         .route("/download/{id}/show", post(downloads::show))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&door), guard::authorize));

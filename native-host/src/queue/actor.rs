@@ -1,16 +1,17 @@
 //! The queue's one task: holds every unfinished row and every running job, and takes one thing at a time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
-use weir_engine::{Engine, EngineError, Finished, Snapshot};
+use weir_engine::{Engine, EngineError, Finished, Kind, Snapshot};
 use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus, ErrorInfo, Event, Progress};
 
 use super::job::{self, Job, JobError, Report};
 use super::transition::{self, Act};
-use super::{Command, Limits, QueueError};
+use super::{Command, Growing, Limits, QueueError};
 use crate::bus::Bus;
 use crate::endpoint::hex;
 use crate::failure;
@@ -91,6 +92,7 @@ impl Actor {
             Command::Patch(id, patch, reply) => drop(reply.send(self.patch(id, *patch).await)),
             Command::Delete { id, files, reply } => drop(reply.send(self.delete(id, files).await)),
             Command::Get(id, reply) => drop(reply.send(self.get(id).await)),
+            Command::Growing(id, reply) => drop(reply.send(Ok(self.growing(id)))),
             Command::Refresh(rows, reply) => {
                 let rows = rows.into_iter().map(|row| self.live(row)).collect();
                 drop(reply.send(Ok(rows)));
@@ -200,6 +202,19 @@ impl Actor {
 
     async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
         Ok(self.live(self.record(id).await?.download))
+    }
+
+    fn growing(&self, id: DownloadId) -> Option<Growing> {
+        let job = self.jobs.get(&id)?;
+        let snapshot = job.monitor.snapshot();
+        // A stream is put together only at its end.
+        let (Some(Kind::File), Some(filename), Some(total)) =
+            (snapshot.kind, snapshot.filename, snapshot.total)
+        else {
+            return None;
+        };
+        let path = weir_engine::partial_path(&job.directory, &filename);
+        Some(Growing { path, filename, total, monitor: Arc::clone(&job.monitor), ended: job.ended.clone() })
     }
 
     /// The row, from memory when it is unfinished, else from the store.
@@ -336,6 +351,7 @@ impl Actor {
 
     async fn conclude(&mut self, id: DownloadId, outcome: Result<Finished, JobError>) {
         let Some(job) = self.jobs.remove(&id) else { return };
+        job.ended.cancel();
         if job.discard {
             // Cancelled or deleted while it ended: whatever it made goes.
             if let Ok(finished) = &outcome {

@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) limit: Arc<RateLimit>,
     pub(super) meter: SpeedMeter,
     pub(super) started: Instant,
+    /// Cancelled once the job has ended, however.
+    pub(super) ended: CancellationToken,
     /// Partial files are to be removed once the job has let go of them.
     pub(super) discard: bool,
     pub(super) directory: PathBuf,
@@ -60,6 +62,7 @@ pub(super) fn start(engine: &Engine, record: &Record, reports: mpsc::UnboundedSe
         limit: Arc::clone(&limit),
         meter: SpeedMeter::default(),
         started: Instant::now(),
+        ended: CancellationToken::new(),
         discard: false,
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),

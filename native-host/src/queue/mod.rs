@@ -9,8 +9,12 @@ mod job;
 mod speed;
 mod transition;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
-use weir_engine::Engine;
+use tokio_util::sync::CancellationToken;
+use weir_engine::{Engine, Monitor};
 use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus};
 
 use crate::bus::{Bus, Subscription};
@@ -46,10 +50,26 @@ enum Command {
         reply: Reply<()>,
     },
     Get(DownloadId, Reply<Download>),
+    /// The file of a running download as it grows.
+    Growing(DownloadId, Reply<Option<Growing>>),
     /// Puts live figures into rows read from the store.
     Refresh(Vec<Download>, Reply<Vec<Download>>),
     Subscribe(Reply<Subscription>),
     Stop(Reply<()>),
+}
+
+/// A file that is being downloaded and can be read as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    /// Where the bytes are.
+    pub(crate) path: PathBuf,
+    pub(crate) filename: String,
+    /// Its size when it is finished.
+    pub(crate) total: u64,
+    /// Tells how far it has come.
+    pub(crate) monitor: Arc<Monitor>,
+    /// Cancelled once nothing more comes.
+    pub(crate) ended: CancellationToken,
 }
 
 /// How the queue behaves.
@@ -104,6 +124,11 @@ impl Queue {
 
     pub(crate) async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
         self.ask(|reply| Command::Get(id, reply)).await
+    }
+
+    /// The file of a running download, when its size and name are known; none otherwise.
+    pub(crate) async fn growing(&self, id: DownloadId) -> Result<Option<Growing>, QueueError> {
+        self.ask(|reply| Command::Growing(id, reply)).await
     }
 
     /// Rows read from the store, with the live figures of those that run.

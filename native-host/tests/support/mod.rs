@@ -152,6 +152,8 @@ pub(crate) struct Answer {
     /// Header lines, names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -191,7 +193,7 @@ pub(crate) fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     }
     let mut body = Vec::new();
     if status == 101 {
-        return Answer { status, headers, body: String::new() };
+        return Answer { status, headers, body: String::new(), bytes: body };
     }
     let length = headers
         .iter()
@@ -201,7 +203,7 @@ pub(crate) fn raw(address: SocketAddr, request: &[u8]) -> Answer {
         Some(length) => drop(reader.take(length).read_to_end(&mut body)),
         None => drop(reader.read_to_end(&mut body)),
     }
-    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }
 
 /// Tries until there is a value, for at most 30 seconds.

@@ -1,0 +1,163 @@
+//! `GET /download/{id}/file`: the file, finished or still growing, with `Range`, as an attachment.
+//!
+//! Never reads beyond what has arrived without a hole. Invariant: an answer that cannot be completed breaks off short of
+//! its `Content-Length`, so no client takes a part for the whole.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE,
+};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use super::Shared;
+use super::downloads::finished;
+use super::error::ApiError;
+use super::input::Id;
+use crate::queue::Growing;
+
+/// Read and sent at once.
+const PIECE: u64 = 64 * 1024;
+
+/// How often a reader that has caught up looks for more.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) async fn file(State(door): Shared, Id(id): Id, request: Request) -> Result<Response, ApiError> {
+    let (mut response, filename) = match door.queue.growing(id).await? {
+        Some(growing) => {
+            let filename = growing.filename.clone();
+            let range = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
+            (serve_growing(growing, range).await?, filename)
+        }
+        None => {
+            let download = finished(&door, id).await?;
+            let Ok(served) = ServeFile::new(&download.path).oneshot(request).await;
+            (served.map(Body::new), download.filename)
+        }
+    };
+    if let Ok(value) = HeaderValue::try_from(attachment(&filename)) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+async fn serve_growing(growing: Growing, range: Option<&str>) -> Result<Response, ApiError> {
+    let total = growing.total;
+    // Opened once: the rename at the end moves the name, not the bytes.
+    let mut file = tokio::fs::File::open(&growing.path).await.map_err(|error| ApiError::internal(&error))?;
+    let (status, start, end) = match range.and_then(|range| single_range(range, total)) {
+        Some((start, end)) if start < end => (StatusCode::PARTIAL_CONTENT, start, end),
+        Some(_) => {
+            let unsatisfied = [(CONTENT_RANGE, format!("bytes */{total}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, unsatisfied).into_response());
+        }
+        None => (StatusCode::OK, 0, total),
+    };
+    file.seek(io::SeekFrom::Start(start)).await.map_err(|error| ApiError::internal(&error))?;
+    let body = Body::from_stream(stream::try_unfold(
+        Reading { growing, file, at: start, seen: 0 },
+        move |reading| piece(reading, end),
+    ));
+    let mut response = (status, [(CONTENT_LENGTH, (end - start).to_string())], body).into_response();
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if status == StatusCode::PARTIAL_CONTENT
+        && let Ok(value) = HeaderValue::try_from(format!("bytes {start}-{}/{total}", end - 1))
+    {
+        response.headers_mut().insert(CONTENT_RANGE, value);
+    }
+    Ok(response)
+}
+
+struct Reading {
+    growing: Growing,
+    file: tokio::fs::File,
+    /// The next byte to send.
+    at: u64,
+    /// How far the file had come when it was last looked at; going back means that it was begun anew.
+    seen: u64,
+}
+
+/// The next piece, once it has arrived.
+async fn piece(mut reading: Reading, end: u64) -> io::Result<Option<(Bytes, Reading)>> {
+    if reading.at >= end {
+        return Ok(None);
+    }
+    let available = loop {
+        // Asked before the figure: what landed last is then seen in it.
+        let ended = reading.growing.ended.is_cancelled();
+        let in_order = reading.growing.monitor.snapshot().in_order;
+        if in_order < reading.seen || (ended && in_order <= reading.at) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the download did not go on"));
+        }
+        reading.seen = in_order;
+        if in_order > reading.at {
+            break in_order.min(end) - reading.at;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = reading.growing.ended.cancelled() => {}
+        }
+    };
+    let mut buffer = vec![0; usize::try_from(available.min(PIECE)).unwrap_or_default()];
+    reading.file.read_exact(&mut buffer).await?;
+    reading.at += buffer.len() as u64;
+    Ok(Some((Bytes::from(buffer), reading)))
+}
+
+/// The one range of `bytes=A-B`, `bytes=A-` or `bytes=-N` as `[start, end)`, empty when it cannot be satisfied. None for
+/// anything else, which RFC 9110 section 14.2 allows to answer with the whole.
+fn single_range(header: &str, total: u64) -> Option<(u64, u64)> {
+    let (first, last) = header.trim().strip_prefix("bytes=")?.split_once('-')?;
+    if first.is_empty() {
+        let count: u64 = last.parse().ok()?;
+        return Some((total.saturating_sub(count), total));
+    }
+    let start: u64 = first.parse().ok()?;
+    let end = if last.is_empty() { total } else { last.parse::<u64>().ok()?.checked_add(1)?.min(total) };
+    Some((start, end))
+}
+
+/// RFC 6266, with the name in RFC 5987 form only: every browser of the last decade reads it.
+fn attachment(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut value = String::from("attachment; filename*=UTF-8''");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            value.push(char::from(byte));
+        } else {
+            let _ = write!(value, "%{byte:02X}");
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachments_carry_any_name() {
+        assert_eq!(attachment("a\"b é.mp4"), "attachment; filename*=UTF-8''a%22b%20%C3%A9.mp4");
+    }
+
+    #[test]
+    fn ranges_are_read_as_the_standard_says() {
+        assert_eq!(single_range("bytes=0-9", 100), Some((0, 10)));
+        assert_eq!(single_range("bytes=90-", 100), Some((90, 100)));
+        assert_eq!(single_range("bytes=-10", 100), Some((90, 100)));
+        assert_eq!(single_range("bytes=-1000", 100), Some((0, 100)));
+        assert_eq!(single_range("bytes=50-1000", 100), Some((50, 100)));
+        assert!(single_range("bytes=100-", 100).is_some_and(|(start, end)| start >= end));
+        for other in ["bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=5", ""] {
+            assert_eq!(single_range(other, 100), None, "{other}");
+        }
+    }
+}
