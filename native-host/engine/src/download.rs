@@ -80,7 +80,7 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
         }
     }
     let mut answer = file::ask_patiently(net, job, None).await?;
-    if let Some(error) = answer.refusal() {
+    if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
         return Err(error);
     }
     let kind = resolve::kind(&mut answer, job.kind).await?;

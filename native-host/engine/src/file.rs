@@ -37,13 +37,15 @@ const MAX_RANGE: u64 = 16 * 1024 * 1024;
 /// Bytes collected before they go to the disk.
 const BATCH: usize = 512 * 1024;
 /// Oldest bytes may be before they go to the disk all the same.
-const BATCH_AGE: Duration = Duration::from_millis(150);
+const BATCH_AGE: Duration = Duration::from_millis(100);
 /// Bytes read again to see whether old and new content agree.
 const OVERLAP: u64 = 64 * 1024;
 /// Times everything is fetched anew before the server is called unusable.
 const MAX_RESTARTS: u32 = 4;
 /// Longest pause between two tries.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
+/// Bytes let through at once while a speed limit holds.
+const LIMITED_STEP: usize = 32 * 1024;
 /// Compressed bytes are unpacked in steps of this, so that a bomb fills the disk at worst, never the memory.
 const UNPACK_STEP: usize = 4096;
 
@@ -61,9 +63,9 @@ pub(crate) struct Opening {
 /// How a file begins.
 pub(crate) enum Start {
     /// An un-ranged answer: everything anew.
-    Whole(Answer),
+    Whole(Box<Answer>),
     /// Some bytes are there; the answer continues at the first hole.
-    Resume { state: FileState, done: Vec<Span>, opening: Opening, at: u64 },
+    Resume { state: FileState, done: Vec<Span>, opening: Box<Opening>, at: u64 },
     /// Every byte is there, only the end is missing.
     Complete { state: FileState, done: Vec<Span> },
 }
@@ -85,7 +87,7 @@ pub(crate) async fn reopen(
     let on_disk = file.metadata().map_or(0, |metadata| metadata.len());
     let map = RangeMap::new(
         Some(total),
-        &crate::ranges::Spans::from_untrusted(trusted, on_disk).as_slice().to_vec(),
+        crate::ranges::Spans::from_untrusted(trusted, on_disk).as_slice(),
     );
     let done = map.done().as_slice().to_vec();
     if done.is_empty() {
@@ -100,9 +102,13 @@ pub(crate) async fn reopen(
         return Err(error);
     }
     if answer.status != 206 {
+        // An answer to another question than the one asked is believed only when it says how long it is.
+        if answer.status != 200 || answer::content_length(&answer.headers).is_none() {
+            return Ok(None);
+        }
         // A page instead of the file must not cost what is there.
         crate::resolve::refuse_page(&mut answer, &names.filename).await?;
-        return Ok((answer.status == 200).then_some(Start::Whole(answer)));
+        return Ok(Some(Start::Whole(Box::new(answer))));
     }
     match answer::judge(&answer.headers, span, total, &state.validators) {
         Verdict::Fits { span: got, agreement } => {
@@ -117,7 +123,7 @@ pub(crate) async fn reopen(
             Ok(Some(Start::Resume {
                 state,
                 done,
-                opening: Opening { answer, check, whole: false, extends: true },
+                opening: Box::new(Opening { answer, check, whole: false, extends: true }),
                 at: hole,
             }))
         }
@@ -192,7 +198,8 @@ pub(crate) async fn run(
         monitor.set_received(lock(&map).done().len());
         let writer = Writer::start(part, file, facts.clone(), Arc::clone(&map), Arc::clone(monitor));
         let outcome = {
-            let transfer = Transfer::new(net, job, monitor, &writer, &map, facts, &start);
+            // After a setback nothing is risked: whatever one answer brings is of one piece.
+            let transfer = Transfer::new(net, job, monitor, &writer, &map, facts, &start, restart == 0);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(Setback::Fail(EngineError::Stopped)),
@@ -223,11 +230,11 @@ pub(crate) async fn run(
                     () = stop.cancelled() => return Err(EngineError::Stopped),
                     answer = async { tokio::time::sleep(pause).await; ask_patiently(net, job, None).await } => {
                         let mut answer = answer?;
-                        if let Some(error) = answer.refusal() {
+                        if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
                             return Err(error);
                         }
                         crate::resolve::refuse_page(&mut answer, &part.names.filename).await?;
-                        Start::Whole(answer)
+                        Start::Whole(Box::new(answer))
                     }
                 };
             }
@@ -332,6 +339,8 @@ struct Transfer<'a> {
     productive: mpsc::UnboundedSender<()>,
     productivity: Mutex<Option<mpsc::UnboundedReceiver<()>>>,
     parallel: bool,
+    /// The server has served a range of this very content.
+    proven: AtomicBool,
 }
 
 impl<'a> Transfer<'a> {
@@ -343,6 +352,7 @@ impl<'a> Transfer<'a> {
         map: &'a SharedMap,
         facts: Facts,
         start: &Start,
+        may_share: bool,
     ) -> Self {
         let (productive, productivity) = mpsc::unbounded_channel();
         let answer = match start {
@@ -350,7 +360,8 @@ impl<'a> Transfer<'a> {
             Start::Resume { opening, .. } => Some(&opening.answer),
             Start::Complete { .. } => None,
         };
-        let parallel = job.source.method == Method::Get
+        let parallel = may_share
+            && job.source.method == Method::Get
             && facts.total.is_some_and(|total| total >= MIN_PARALLEL)
             && answer.is_some_and(|answer| !answer::refuses_ranges(&answer.headers));
         Self {
@@ -367,6 +378,7 @@ impl<'a> Transfer<'a> {
             productive,
             productivity: Mutex::new(Some(productivity)),
             parallel,
+            proven: AtomicBool::new(matches!(start, Start::Resume { .. })),
         }
     }
 
@@ -393,7 +405,7 @@ impl<'a> Transfer<'a> {
             Start::Complete { .. } => return Ok(()),
             Start::Whole(answer) => {
                 lock(self.map).claim_open(0, self.now());
-                Opening { answer, check: Vec::new(), whole: true, extends: true }
+                Opening { answer: *answer, check: Vec::new(), whole: true, extends: true }
             }
             Start::Resume { opening, at, .. } => {
                 let mut map = lock(self.map);
@@ -401,7 +413,7 @@ impl<'a> Transfer<'a> {
                 let claim = map.claim_open(0, self.now());
                 debug_assert_eq!(claim.map(|span| span.0), Some(at));
                 drop(map);
-                opening
+                *opening
             }
         };
         let Some(mut productivity) = self.productivity.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -511,6 +523,12 @@ impl<'a> Transfer<'a> {
 
     /// Claims or steals a range and asks for it. `None` when everything is handed over.
     async fn open_next(&self, id: u32) -> Result<Option<Opening>, Trouble> {
+        if lock(self.map).is_handed_over() {
+            return Ok(None);
+        }
+        if !self.proven.load(Ordering::Relaxed) {
+            self.prove().await?;
+        }
         let mut rate = 0.0;
         let span = loop {
             {
@@ -528,14 +546,29 @@ impl<'a> Transfer<'a> {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let _open = ConnectionGuard::new(self.monitor);
-        let answer = self.net.ask(&self.job.source, &self.url(), Some(span), Lane::Own).await?;
+        let answer = self.ask(span).await?;
+        Ok(Some(Opening { answer, check: Vec::new(), whole: false, extends: false }))
+    }
+
+    /// Asks for the last byte alone. Only a server that serves it right may take a share from the first answer: what
+    /// has been taken from that one cannot be given back.
+    async fn prove(&self) -> Result<(), Trouble> {
         let Some(total) = self.facts.total else { return Err(Trouble::Refused("a range of unknown size")) };
+        let mut answer = self.ask((total - 1, total)).await?;
+        self.proven.store(true, Ordering::Relaxed);
+        // Reading to the end lets the connection serve the next range.
+        while let Ok(ControlFlow::Continue(Some(_))) = answer.poll().await {}
+        Ok(())
+    }
+
+    /// Asks for a range and judges the head of the answer.
+    async fn ask(&self, span: Span) -> Result<Answer, Trouble> {
+        let _open = ConnectionGuard::new(self.monitor);
+        let Some(total) = self.facts.total else { return Err(Trouble::Refused("a range of unknown size")) };
+        let answer = self.net.ask(&self.job.source, &self.url(), Some(span), Lane::Own).await?;
         match answer.status {
             206 => match answer::judge(&answer.headers, span, total, &self.facts.validators) {
-                Verdict::Fits { .. } => {
-                    Ok(Some(Opening { answer, check: Vec::new(), whole: false, extends: false }))
-                }
+                Verdict::Fits { .. } => Ok(answer),
                 Verdict::Refused(reason) => Err(Trouble::Refused(reason)),
                 Verdict::Changed => Err(Trouble::Changed),
             },
@@ -586,15 +619,24 @@ impl<'a> Transfer<'a> {
                     check.drain(..n);
                     bytes::Buf::advance(&mut chunk, n);
                 }
-                self.job.limit.take(chunk.len()).await;
                 if !std::mem::replace(&mut productive, true) {
                     // The receiver lives as long as the transfer.
                     let _ = self.productive.send(());
                 }
                 match &mut unpack {
-                    None => batch.push(chunk),
+                    None if !self.job.limit.is_limited() => batch.push(chunk),
+                    None => {
+                        // In small steps, each to the disk at once: waiting must not hold back what has been paid for.
+                        while !chunk.is_empty() {
+                            let step = chunk.split_to(chunk.len().min(LIMITED_STEP));
+                            self.job.limit.take(step.len()).await;
+                            batch.push(step);
+                            self.hand_over(id, &mut batch).await?;
+                        }
+                    }
                     Some(decoder) => {
                         for step in chunk.chunks(UNPACK_STEP) {
+                            self.job.limit.take(step.len()).await;
                             std::io::Write::write_all(decoder, step)
                                 .map_err(|_| EngineError::broken("the compressed file is damaged"))?;
                             batch.push(Bytes::from(std::mem::take(decoder.get_mut())));
@@ -610,6 +652,7 @@ impl<'a> Transfer<'a> {
             let left = lock(self.map).left(id);
             if batch.len >= BATCH || batch.age() >= BATCH_AGE || batch.len as u64 >= left {
                 self.hand_over(id, &mut batch).await?;
+                // Nothing left: go on where this answer goes on, if nobody else has that.
                 if lock(self.map).left(id) == 0 && !(extends && lock(self.map).extend(id, MAX_RANGE)) {
                     break Ok(false);
                 }

@@ -20,6 +20,8 @@ use crate::{EngineError, EngineOptions, answer};
 const MAX_REDIRECTS: usize = 10;
 /// How often a waiting reader looks up to see whether it is still wanted.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
+/// Bytes that tell a page or a playlist from a file.
+const PEEKED: usize = 512;
 /// Connections kept open for reuse.
 const IDLE_CONNECTIONS: usize = 32;
 
@@ -213,17 +215,8 @@ fn headers_for(visitor: &Source, method: Method, url: &Url, range: Option<Span>,
 
 /// A failed request or a broken body as a fact, without the address.
 fn classify(error: &reqwest::Error, host: String) -> EngineError {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        // An I/O error hides what it was made from; TLS failures arrive inside one.
-        let hidden = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| hidden.and_then(|hidden| hidden.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
-            return EngineError::Tls { host, reason: tls.to_string() };
-        }
-        cause = inner.source();
+    if let Some(tls) = error.source().and_then(tls_cause) {
+        return EngineError::Tls { host, reason: tls.to_string() };
     }
     if error.is_timeout() {
         EngineError::Timeout { host }
@@ -236,10 +229,24 @@ fn classify(error: &reqwest::Error, host: String) -> EngineError {
     }
 }
 
+/// The TLS failure somewhere behind an error. An I/O error hides what it was made from, so both ways are followed.
+fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let hidden = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    hidden.and_then(|hidden| tls_cause(hidden)).or_else(|| error.source().and_then(tls_cause))
+}
+
 impl Answer {
     /// The error behind a status that is not a success.
     pub(crate) fn refusal(&self) -> Option<EngineError> {
         status_error(self.status)
+    }
+
+    /// The error for a part of a resource nobody asked a part of.
+    pub(crate) fn unasked_part(&self) -> Option<EngineError> {
+        (self.status == 206).then(|| EngineError::broken("the server sent a part of the file unasked"))
     }
 
     fn host(&self) -> String {
@@ -276,18 +283,27 @@ impl Answer {
         EngineError::Timeout { host: self.host() }
     }
 
-    /// The first bytes of the body, without taking them; empty for an empty body.
+    /// The first bytes of the body, without taking them: [`PEEKED`] or more, unless it is shorter or the server
+    /// hesitates after the first few.
     pub(crate) async fn peek(&mut self) -> Result<&[u8], EngineError> {
-        if self.peeked.is_none() {
-            // An empty frame is no end.
-            while let Some(bytes) = self.chunk().await? {
-                if !bytes.is_empty() {
-                    self.peeked = Some(bytes);
-                    break;
+        let mut start: Vec<Bytes> = self.peeked.take().into_iter().collect();
+        while start.iter().map(Bytes::len).sum::<usize>() < PEEKED {
+            let next = if start.is_empty() {
+                self.chunk().await?
+            } else {
+                match self.poll().await? {
+                    ControlFlow::Continue(Some(bytes)) => Some(bytes),
+                    ControlFlow::Continue(None) | ControlFlow::Break(()) => None,
                 }
+            };
+            match next {
+                Some(bytes) => start.push(bytes),
+                None => break,
             }
         }
-        Ok(self.peeked.as_deref().unwrap_or_default())
+        // One piece is the usual case and stays what it is.
+        let whole = if start.len() == 1 { start.remove(0) } else { Bytes::from(start.concat()) };
+        Ok(self.peeked.insert(whole))
     }
 
     /// The whole body, refused when it is larger than `limit` bytes.

@@ -45,7 +45,7 @@ impl Probe {
 /// See [`crate::Engine::probe`].
 pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineError> {
     let mut answer = net.ask(source, &source.url, None, Lane::Own).await?;
-    if let Some(error) = answer.refusal() {
+    if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
         return Err(error);
     }
     // Only its name rules are used: nothing is written.

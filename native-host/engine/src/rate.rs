@@ -49,6 +49,11 @@ impl RateLimit {
         self.limit.load(Ordering::Relaxed)
     }
 
+    /// Some limit holds now.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.get() != 0 || self.parent.as_deref().is_some_and(Self::is_limited)
+    }
+
     /// Waits until `bytes` may pass.
     pub(crate) async fn take(&self, bytes: usize) {
         let mut next = Some(self);

@@ -25,7 +25,7 @@ use crate::ranges::{RangeMap, Span};
 /// Bytes on their way to the disk before receivers have to wait.
 const IN_FLIGHT: usize = 8 * 1024 * 1024;
 /// How far the journal may lag behind the data.
-const JOURNAL_EVERY: Duration = Duration::from_millis(200);
+const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 /// How often data is forced to the disk, so that a power cut costs no more than this.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// Piece read back for hashing.

@@ -160,7 +160,8 @@ pub(crate) fn tolerance(media: &MediaPlaylist) -> f64 {
     } else {
         0.0
     };
-    longest.max(MIN_TOLERANCE_S).max(drift)
+    // Half a segment: a whole one must never go missing unnoticed.
+    (longest / 2.0).max(MIN_TOLERANCE_S).max(drift)
 }
 
 /// Longest silence between two pieces of sound that is not a lost segment.

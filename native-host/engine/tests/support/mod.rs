@@ -3,7 +3,7 @@
 //! Speaks HTTP/1.1 by hand, because a proper server refuses to break its own promises. Listens on a free loopback
 //! port and stops when dropped.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,10 +75,13 @@ impl Reply {
     }
 
     pub fn body(&self) -> Vec<u8> {
-        self.steps
-            .iter()
-            .flat_map(|step| if let Step::Bytes(bytes) = step { bytes.clone() } else { Vec::new() })
-            .collect()
+        let mut body = Vec::new();
+        for step in &self.steps {
+            if let Step::Bytes(bytes) = step {
+                body.extend_from_slice(bytes);
+            }
+        }
+        body
     }
 
     /// Announces everything, sends `n` bytes, then breaks.
