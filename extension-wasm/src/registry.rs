@@ -139,6 +139,12 @@ impl Registry {
         self.tab(tab_id).is_some_and(|tab| tab.knows(&fold::key(url)))
     }
 
+    /// Whether the request for an address is already known as it was sent: then there is no need to read it again.
+    #[must_use]
+    pub fn has_request(&self, tab_id: i32, url: &str) -> bool {
+        self.tab(tab_id).is_some_and(|tab| tab.has_request(&fold::key(url)))
+    }
+
     /// Something was met in a tab.
     pub fn hit(&mut self, tab_id: i32, hit: Hit) -> Outcome {
         let kind = match hit.what {
@@ -164,7 +170,7 @@ impl Registry {
             {
                 return Outcome::Known;
             }
-            None => Outcome::Added(tab.add(kind, keys, hit)),
+            None => Outcome::Added(tab.add(kind, &keys, hit)),
         };
         self.change(tab_id);
         outcome
@@ -179,7 +185,7 @@ impl Registry {
     }
 
     /// A playlist that belongs to a card was read: its segments are pieces.
-    pub fn learn_shapes(&mut self, tab_id: i32, id: &str, shapes: Vec<String>) {
+    pub fn learn_shapes(&mut self, tab_id: i32, id: &str, shapes: &[String]) {
         if self.known_tab(tab_id).is_some_and(|tab| tab.learn_shapes(id, shapes)) {
             self.change(tab_id);
         }

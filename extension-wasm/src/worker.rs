@@ -120,6 +120,8 @@ pub fn response_started(details: &Details) {
     }
     let Some(tab_id) = tab_of(details) else { return };
     let (url, context) = match sent {
+        // A player asks for a file range by range; its headers are read once.
+        Some(sent) if has_request(tab_id, &sent.url) => (sent.url, Context::default()),
         Some(sent) => (sent.url, Context::sent(&sent.details)),
         // The worker was killed between question and answer: the card is worth more than its headers.
         None => (answer.url.clone(), Context::default()),
@@ -203,6 +205,10 @@ fn is_own(url: &str) -> bool {
     })
 }
 
+fn has_request(tab_id: i32, url: &str) -> bool {
+    WORKER.with(|worker| worker.registry.borrow().has_request(tab_id, url))
+}
+
 fn tab_of(details: &Details) -> Option<i32> {
     match details.tab_id() {
         tab_id if tab_id >= 0 => Some(tab_id),
@@ -232,7 +238,7 @@ fn met(tab_id: i32, hit: Hit) {
         }
         Outcome::Fold(id) => wasm_bindgen_futures::spawn_local(async move {
             let shapes = playlist::read_shapes(&url).await;
-            WORKER.with(|worker| worker.registry.borrow_mut().learn_shapes(tab_id, &id, shapes));
+            WORKER.with(|worker| worker.registry.borrow_mut().learn_shapes(tab_id, &id, &shapes));
             flush();
         }),
         Outcome::Known => {}

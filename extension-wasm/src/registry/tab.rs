@@ -104,6 +104,11 @@ impl Tab {
         self.notes.cards.iter().any(|note| note.keys.contains(key) || fold::find(&note.folds, key).is_some())
     }
 
+    pub(super) fn has_request(&self, key: &String) -> bool {
+        let mut cards = self.shown.streams.iter().zip(&self.notes.cards);
+        cards.any(|(stream, note)| !stream.headers.is_empty() && note.keys.contains(key))
+    }
+
     pub(super) fn clear(&mut self) {
         self.shown.streams.clear();
         self.notes.cards.clear();
@@ -138,7 +143,7 @@ impl Tab {
         self.notes.cards.iter().any(|note| note.shapes.contains(&shape)) || lies_in(url, &self.notes.foreign)
     }
 
-    pub(super) fn add(&mut self, kind: DownloadKind, keys: [String; 2], hit: Hit) -> String {
+    pub(super) fn add(&mut self, kind: DownloadKind, keys: &[String], hit: Hit) -> String {
         let id = format!("s{}", self.notes.next);
         self.notes.next = self.notes.next.wrapping_add(1);
         if self.shown.streams.len() >= MAX_CARDS {
@@ -158,7 +163,7 @@ impl Tab {
             file_name: hit.file_name,
             ..Note::default()
         };
-        add_new(&mut note.keys, &keys);
+        add_new(&mut note.keys, keys);
         self.notes.cards.push(note);
         self.shown.streams.push(Stream {
             id: id.clone(),
@@ -205,9 +210,9 @@ impl Tab {
         true
     }
 
-    pub(super) fn learn_shapes(&mut self, id: &str, shapes: Vec<String>) -> bool {
+    pub(super) fn learn_shapes(&mut self, id: &str, shapes: &[String]) -> bool {
         let Some((_, note)) = self.card_mut(id) else { return false };
-        let learned = add_new(&mut note.shapes, &shapes);
+        let learned = add_new(&mut note.shapes, shapes);
         self.swallow(id);
         learned
     }

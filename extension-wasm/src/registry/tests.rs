@@ -192,7 +192,7 @@ fn segments_that_look_like_files_are_folded_before_and_after() {
     // Its other playlists may lie elsewhere: the first meeting of each asks for a look.
     assert_eq!(registry.hit(1, hit(What::Hls, LOW)), Outcome::Fold(id.clone()));
     assert_eq!(registry.hit(1, hit(What::Hls, LOW)), Outcome::Known);
-    registry.learn_shapes(1, &id, vec![shape("https://audio.test/b1.aac")]);
+    registry.learn_shapes(1, &id, &[shape("https://audio.test/b1.aac")]);
     assert_eq!(registry.hit(1, hit(What::Media, "https://audio.test/b2.aac")), Outcome::Known);
 }
 
@@ -313,11 +313,17 @@ fn headers_that_were_missing_are_filled_in_and_those_that_worked_stay() {
     };
     let mut registry = registry();
     added(registry.hit(1, element("https://cdn.test/a.mp4")));
+    assert!(!registry.has_request(1, "https://cdn.test/a.mp4"));
     for value in ["first", "second"] {
         let again =
             Hit { context: context(value), total_bytes: Some(7), ..element("https://cdn.test/a.mp4") };
         assert_eq!(registry.hit(1, again), Outcome::Known);
     }
+    assert!(registry.has_request(1, "https://cdn.test/a.mp4#x"));
+    assert!(
+        !registry.has_request(1, "https://cdn.test/b.mp4")
+            && !registry.has_request(2, "https://cdn.test/a.mp4")
+    );
     let stream = &streams(&registry)[0];
     assert_eq!(stream.headers.get("User-Agent").map(String::as_str), Some("first"));
     assert_eq!(stream.total_bytes, Some(7));
