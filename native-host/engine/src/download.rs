@@ -19,8 +19,15 @@ use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, hls, resolv
 /// What the first answers led to.
 enum Plan {
     Done(Finished),
-    File(Part, file::Start),
-    Hls { part: Part, ready: hls::Ready, before: Option<(String, HlsState)> },
+    File(Box<(Part, file::Start)>),
+    Hls(Box<Stream>),
+}
+
+/// A stream about to be fetched; `before` is what an earlier run left, with its boot.
+struct Stream {
+    part: Part,
+    ready: hls::Ready,
+    before: Option<(String, HlsState)>,
 }
 
 /// Runs a job; see [`crate::Engine::download`].
@@ -38,8 +45,14 @@ pub(crate) async fn run(
     };
     match plan {
         Plan::Done(finished) => Ok(finished),
-        Plan::File(part, start) => file::run(net, job, monitor, stop, part, start).await,
-        Plan::Hls { part, ready, before } => hls::run(net, job, monitor, stop, part, ready, before).await,
+        Plan::File(plan) => {
+            let (part, start) = *plan;
+            file::run(net, job, monitor, stop, part, start).await
+        }
+        Plan::Hls(plan) => {
+            let Stream { part, ready, before } = *plan;
+            hls::run(net, job, monitor, stop, part, ready, before).await
+        }
     }
 }
 
@@ -58,7 +71,7 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
         monitor.set_filename(&part.names.filename);
         match state {
             State::Finished(finished) => {
-                let concluded = tokio::task::spawn_blocking(move || conclude(part, finished));
+                let concluded = tokio::task::spawn_blocking(move || conclude(part, &finished));
                 match concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?? {
                     Ok(finished) => return Ok(Plan::Done(finished)),
                     Err(part) => kept = Some(part),
@@ -68,7 +81,7 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
                 monitor.set_kind(Kind::File);
                 let names = part.names.clone();
                 match file::reopen(net, job, &names, &boot, state).await? {
-                    Some(start) => return Ok(Plan::File(part, start)),
+                    Some(start) => return Ok(Plan::File(Box::new((part, start)))),
                     None => kept = Some(part),
                 }
             }
@@ -91,14 +104,14 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
             let ready = hls::prepare(net, job, &mut answer).await?;
             let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
             let part = reserve(job, monitor, kept, &name, &key)?;
-            Ok(Plan::Hls { part, ready, before })
+            Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
     }
 }
 
 /// An earlier run had everything and was about to rename, or had renamed and was about to clear up. Gives the partial
 /// back when neither can be shown to be true any more. Blocks.
-fn conclude(part: Part, state: FinishedState) -> Result<Result<Finished, Part>, EngineError> {
+fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>, EngineError> {
     let Some(sha256) = digest::unhex(&state.sha256) else { return Ok(Err(part)) };
     let working = match state.kind {
         Kind::File => part.names.part(),
@@ -165,5 +178,5 @@ async fn plan_file(
         resolve::refuse_page(&mut answer, expected).await?;
     }
     let part = reserve(job, monitor, kept, &name, key)?;
-    Ok(Plan::File(part, file::Start::Whole(answer)))
+    Ok(Plan::File(Box::new((part, file::Start::Whole(Box::new(answer))))))
 }

@@ -390,7 +390,7 @@ async fn stated_digests_are_checked() {
         match run(&engine(), job(server.url("/file.bin"), dir.path())).await {
             Ok(finished) if good => assert_whole(&finished, &data, dir.path()),
             Err(EngineError::ChecksumMismatch { .. }) if !good => {
-                assert!(!dir.path().join("file.bin").exists())
+                assert!(!dir.path().join("file.bin").exists());
             }
             other => panic!("{header}: {value}: {other:?}"),
         }
@@ -423,9 +423,9 @@ async fn hostile_names_stay_in_the_folder() {
         assert_eq!(finished.path.parent(), Some(dir.as_path()), "{disposition}");
         assert_eq!(names(outer.path()), ["in"], "{disposition}");
         if disposition.contains("\"..\"") {
-            assert!(!finished.filename.contains(".."))
+            assert!(!finished.filename.contains(".."));
         } else {
-            assert_eq!(finished.filename, name)
+            assert_eq!(finished.filename, name);
         }
     }
 }

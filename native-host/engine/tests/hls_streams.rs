@@ -231,7 +231,7 @@ async fn keys_rotate_and_end() {
             match n {
                 0 => out.push_str("#EXT-X-KEY:METHOD=AES-128,URI=\"k1\"\n"),
                 3 => {
-                    out.push_str(&format!("#EXT-X-KEY:METHOD=AES-128,URI=\"k2\",IV=0x{}\n", "09".repeat(16)))
+                    out.push_str(&format!("#EXT-X-KEY:METHOD=AES-128,URI=\"k2\",IV=0x{}\n", "09".repeat(16)));
                 }
                 6 => out.push_str("#EXT-X-KEY:METHOD=NONE\n"),
                 _ => {}

@@ -28,7 +28,7 @@ const TRIES_FOR_MISSING: u32 = 3;
 /// What a request tells its writer.
 pub(crate) enum Message {
     /// The body begins, perhaps anew: whatever this piece brought before is void.
-    Begin(Option<Cipher>),
+    Begin(Option<Box<Cipher>>),
     Data(Bytes, OwnedSemaphorePermit),
     End,
     Failed(EngineError),
@@ -152,7 +152,9 @@ async fn attempt(
     out: &mpsc::UnboundedSender<Message>,
 ) -> Result<(), Miss> {
     let cipher = match &piece.key {
-        Some(key) => Some(Cipher::new(&key_bytes(shared, &key.url).await?, &key.iv_for(piece.sequence))),
+        Some(key) => {
+            Some(Box::new(Cipher::new(&key_bytes(shared, &key.url).await?, &key.iv_for(piece.sequence))))
+        }
         None => None,
     };
     let wanted = piece.byte_range.map(|range| (range.offset, range.end()));

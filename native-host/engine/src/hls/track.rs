@@ -156,7 +156,7 @@ impl Writing {
         messages: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<Option<u64>, EngineError> {
         let mut at = start;
-        let mut cipher: Option<Cipher> = None;
+        let mut cipher: Option<Box<Cipher>> = None;
         let mut counted = 0_u64;
         while let Some(message) = messages.blocking_recv() {
             let bytes = match message {
