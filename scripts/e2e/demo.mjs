@@ -83,12 +83,13 @@ async function perform() {
   step(`Clicked “Download ${name}”: download ${started.id}, ${started.filename}`);
 
   const bar = popup.getByRole('progressbar', { name: started.filename });
-  let last = -10;
+  let last = '';
+  let printed = 0;
   const done = await until('the download to end', async () => {
-    const shown = await bar.getAttribute('aria-valuetext', { timeout: 200 }).catch(() => null);
-    const value = shown ? Number.parseInt(shown, 10) : NaN;
-    if (value >= last + 10) {
-      last = value;
+    const shown = await bar.getAttribute('aria-valuetext', { timeout: 200 }).catch(() => last);
+    if (shown && shown !== last && Date.now() > printed + 900) {
+      last = shown;
+      printed = Date.now();
       say(`     ${shown}`);
     }
     const { body } = await machine.api('GET', `/download/${started.id}`);

@@ -45,7 +45,7 @@ scenario('without the host, streams are shown and the way to get it', { installe
 // The page's address must still be right after the restart, so this machine has a port of its own.
 const port = await freePort();
 scenario('a daemon killed in the middle of a download is recovered from by popup and page', { port }, async ({ machine, site, report }) => {
-  const { tab } = await machine.open(`${site.origin}/slow-8000/talk.html`);
+  const { tab } = await machine.open(`${site.origin}/slow-12000/talk.html`);
   await found(machine, tab);
   const popup = await machine.popup(tab);
   const [name] = await offered(popup);
