@@ -15,8 +15,9 @@ pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
     NewDownload {
         url: stream.url.clone(),
         kind: Some(stream.kind),
-        // A playlist's name is a title without an ending: the daemon knows which file it becomes.
-        filename: (!page).then(|| stream.name.clone()),
+        // A playlist's name is a title without an ending. With the likely one the row has its name from the first
+        // moment instead of `master.m3u8`; the daemon puts another in place when the file becomes another.
+        filename: Some(if page { format!("{}.mp4", stream.name) } else { stream.name.clone() }),
         title: if page { Some(stream.name.clone()) } else { stream.title.clone() },
         quality,
         headers: stream.headers.clone(),
@@ -118,7 +119,7 @@ mod tests {
     fn an_order_carries_what_the_browser_sent() {
         let order = order(&stream(DownloadKind::Hls), Some("720p".to_owned()));
         assert_eq!(order.title.as_deref(), Some("A talk"));
-        assert_eq!(order.filename, None);
+        assert_eq!(order.filename.as_deref(), Some("A talk.mp4"));
         assert_eq!(order.quality.as_deref(), Some("720p"));
         assert_eq!(order.cookies.as_deref(), Some("a=b"));
         assert_eq!(order.referer.as_deref(), Some("https://example/"));
