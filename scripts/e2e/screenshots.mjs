@@ -29,8 +29,9 @@ try {
 async function shootAll() {
   const nothing = await machine.open(`${site.origin}/none.html`);
   const empty = await machine.popup(nothing.tab);
-  await empty.getByRole('button', { name: 'All downloads' }).waitFor();
-  await shoot(empty, 'popup-empty', { width: 400, height: 400 });
+  // Shown as soon as it opens, of use once the daemon has answered.
+  await empty.getByRole('button', { name: 'All downloads', disabled: false }).waitFor();
+  await shoot(empty, 'popup-empty', { width: 400, height: 320 });
   const page = await openPage(machine, empty);
   await page.getByText('Nothing downloaded yet').waitFor();
   await shoot(page, 'page-empty', { width: 1000, height: 560 });
@@ -42,7 +43,7 @@ async function shootAll() {
   const popup = await machine.popup(talk.tab);
   await offered(popup);
   await popup.getByRole('progressbar').first().waitFor();
-  await shoot(popup, 'popup', { width: 400, height: 560 });
+  await shoot(popup, 'popup', { width: 400, height: 600 });
   await page.getByRole('progressbar').first().waitFor();
   await shoot(page, 'page', { width: 1000, height: 560 });
 }
