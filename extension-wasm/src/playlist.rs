@@ -4,10 +4,9 @@
 //! [`PATIENCE_MS`] each; what cannot be read leaves the card as it was.
 
 use js_sys::{Object, Reflect, Uint8Array};
-use url::Url;
 use wasm_bindgen::prelude::*;
 use weir_media::classify::{Initiator, MAX_PLAYLIST_BYTES, Response, What, classify};
-use weir_media::hls::{self, MediaPlaylist, Multivariant, Playlist};
+use weir_media::hls::{self, Address, MediaPlaylist, Multivariant, Playlist};
 use weir_protocol::Variant;
 
 use crate::registry::{Reading, shape};
@@ -66,7 +65,7 @@ pub async fn read(url: &str) -> Option<Reading> {
         Playlist::Multivariant(multivariant) => {
             // Length, end and protection stand in the media playlists, and are the same in all of them.
             let best = multivariant.variants.first()?;
-            let media = match load(best.url.as_str()).await {
+            let media = match load(best.url.as_ref()).await {
                 Some(Playlist::Media(media)) => Some(media),
                 _ => None,
             };
@@ -83,9 +82,25 @@ pub async fn read_shapes(url: &str) -> Vec<String> {
     }
 }
 
-async fn load(url: &str) -> Option<Playlist> {
+async fn load(url: &str) -> Option<Playlist<BrowserUrl>> {
     let (text, url) = fetch_text(url).await.ok()??;
-    hls::parse(&text, &Url::parse(&url).ok()?).ok()
+    hls::parse(&text, &BrowserUrl(url)).ok()
+}
+
+/// An absolute address, resolved by the browser's own parser: one written in Rust would double the worker's size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BrowserUrl(String);
+
+impl Address for BrowserUrl {
+    fn resolve(&self, reference: &str) -> Option<Self> {
+        web_sys::Url::new_with_base(reference, &self.0).ok().map(|url| Self(url.href()))
+    }
+}
+
+impl AsRef<str> for BrowserUrl {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The body and the address it came from after redirects; `None` when it is no success, too long or not UTF-8.
@@ -123,7 +138,7 @@ fn begins_like_a_playlist(bytes: &[u8]) -> bool {
     bytes.get(..length) == TAG.get(..length)
 }
 
-fn read_media(media: &MediaPlaylist) -> Reading {
+fn read_media<A: AsRef<str>>(media: &MediaPlaylist<A>) -> Reading {
     Reading {
         duration_ms: duration_ms(media),
         live: media.is_live(),
@@ -133,32 +148,29 @@ fn read_media(media: &MediaPlaylist) -> Reading {
     }
 }
 
-fn read_multivariant(multivariant: &Multivariant, media: Option<&MediaPlaylist>) -> Reading {
+fn read_multivariant<A: AsRef<str>>(
+    multivariant: &Multivariant<A>,
+    media: Option<&MediaPlaylist<A>>,
+) -> Reading {
     let mut reading = media.map(read_media).unwrap_or_default();
     reading.protected |= multivariant.drm.is_some();
-    let addresses = |variant: &hls::Variant| {
-        std::iter::once(&variant.url).chain(&variant.backups).map(ToString::to_string).collect::<Vec<_>>()
-    };
-    reading.playlists = multivariant.variants.iter().flat_map(addresses).collect();
-    reading.playlists.extend(
-        multivariant
-            .renditions
-            .iter()
-            .filter_map(|rendition| rendition.url.as_ref().map(ToString::to_string)),
-    );
+    let variants = multivariant.variants.iter();
+    let addresses = variants.flat_map(|variant| std::iter::once(&variant.url).chain(&variant.backups));
+    let renditions = multivariant.renditions.iter().filter_map(|rendition| rendition.url.as_ref());
+    reading.playlists = addresses.chain(renditions).map(|url| url.as_ref().to_owned()).collect();
     let duration_ms = reading.duration_ms;
     reading.variants = multivariant.variants.iter().map(|variant| quality(variant, duration_ms)).collect();
     reading
 }
 
 /// `None` while it is live: what there is now is a window, not a length.
-fn duration_ms(media: &MediaPlaylist) -> Option<u64> {
+fn duration_ms<A>(media: &MediaPlaylist<A>) -> Option<u64> {
     let duration = media.duration();
     let ms = duration.as_secs().checked_mul(1_000)?.checked_add(duration.subsec_millis().into());
     ms.filter(|_| !media.is_live())
 }
 
-fn quality(variant: &hls::Variant, duration_ms: Option<u64>) -> Variant {
+fn quality<A>(variant: &hls::Variant<A>, duration_ms: Option<u64>) -> Variant {
     let rate = variant.average_bandwidth.or(variant.bandwidth);
     let bits = rate.zip(duration_ms).and_then(|(rate, ms)| rate.checked_mul(ms));
     let estimated_bytes = bits.map(|thousandths| thousandths / 8_000);
@@ -176,10 +188,10 @@ fn quality(variant: &hls::Variant, duration_ms: Option<u64>) -> Variant {
 
 /// Shapes of those segments and initialisation sections that a page's script would fetch like files: by their names
 /// alone they would get cards of their own.
-fn shapes(media: &MediaPlaylist) -> Vec<String> {
-    let like_a_file = |url: &Url| {
+fn shapes<A: AsRef<str>>(media: &MediaPlaylist<A>) -> Vec<String> {
+    let like_a_file = |url: &str| {
         let response = Response {
-            url: url.as_str(),
+            url,
             content_type: Some("video/mp4"),
             content_disposition: None,
             content_length: None,
@@ -191,7 +203,8 @@ fn shapes(media: &MediaPlaylist) -> Vec<String> {
     let mut shapes = Vec::new();
     for segment in media.segments.iter().take(SAMPLED_SEGMENTS) {
         for url in [Some(&segment.url), segment.map.as_ref().map(|map| &map.url)].into_iter().flatten() {
-            let shape = shape(url.as_str());
+            let url = url.as_ref();
+            let shape = shape(url);
             if !shapes.contains(&shape) && like_a_file(url) {
                 shapes.push(shape);
             }
@@ -202,6 +215,8 @@ fn shapes(media: &MediaPlaylist) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::*;
 
     fn parse(text: &str) -> Playlist {

@@ -18,6 +18,20 @@ pub use drm::Drm;
 pub use parse::parse;
 pub use quality::NoSuchQuality;
 
+/// An absolute address, as whoever reads the playlist keeps it. The daemon uses [`Url`]; in the extension the browser's own
+/// parser does, which saves the worker the tables of international domain names.
+pub trait Address: Clone + PartialEq {
+    /// The address `reference` has when it stands in a document at this one (RFC 3986 section 5); none when it is no
+    /// reference.
+    fn resolve(&self, reference: &str) -> Option<Self>;
+}
+
+impl Address for Url {
+    fn resolve(&self, reference: &str) -> Option<Self> {
+        self.join(reference).ok()
+    }
+}
+
 /// Why text is not a usable playlist. Line numbers count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -49,35 +63,35 @@ pub enum PlaylistError {
 
 /// Either kind of playlist.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Playlist {
+pub enum Playlist<A = Url> {
     /// A list of qualities.
-    Multivariant(Multivariant),
+    Multivariant(Multivariant<A>),
     /// A list of segments.
-    Media(MediaPlaylist),
+    Media(MediaPlaylist<A>),
 }
 
 /// A list of qualities and renditions (section 4.4.6 of the draft).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Multivariant {
+pub struct Multivariant<A = Url> {
     /// Best first. I-frame variants are not among them, they are no video.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<Variant<A>>,
     /// Alternative audio, subtitles and so on, in the playlist's order.
-    pub renditions: Vec<Rendition>,
+    pub renditions: Vec<Rendition<A>>,
     /// Every session key belongs to a DRM system.
     pub drm: Option<Drm>,
 }
 
 /// One quality.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Variant {
+pub struct Variant<A = Url> {
     /// Stable for the same playlist: made of the label and the bit rate, not of the address.
     pub id: String,
     /// What a person reads: `1080p`, `720p60`, `Audio 128 kb/s`.
     pub label: String,
     /// Its media playlist.
-    pub url: Url,
+    pub url: A,
     /// The same content elsewhere, in the playlist's order.
-    pub backups: Vec<Url>,
+    pub backups: Vec<A>,
     /// Pixels.
     pub width: Option<u64>,
     /// Pixels.
@@ -111,7 +125,7 @@ pub enum RenditionKind {
 
 /// Alternative content for a group (`EXT-X-MEDIA`).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rendition {
+pub struct Rendition<A = Url> {
     /// What it carries.
     pub kind: RenditionKind,
     /// `GROUP-ID`, named by variants.
@@ -125,14 +139,14 @@ pub struct Rendition {
     /// May be chosen by the system's language.
     pub autoselect: bool,
     /// Its media playlist; none when it is inside the variant's own segments.
-    pub url: Option<Url>,
+    pub url: Option<A>,
 }
 
 /// A list of segments (sections 4.4.3 and 4.4.4 of the draft).
 #[derive(Debug, Clone, PartialEq)]
-pub struct MediaPlaylist {
+pub struct MediaPlaylist<A = Url> {
     /// In playing order.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<Segment<A>>,
     /// Longest segment, rounded, as the playlist states it.
     pub target_duration: Duration,
     /// `EXT-X-ENDLIST` is there.
@@ -149,9 +163,9 @@ pub struct MediaPlaylist {
 
 /// One piece of media.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
+pub struct Segment<A = Url> {
     /// Where it is.
-    pub url: Url,
+    pub url: A,
     /// How long it plays.
     pub duration: Duration,
     /// Media sequence number; the implicit IV of AES-128.
@@ -159,9 +173,9 @@ pub struct Segment {
     /// The part of `url` it is; none for the whole.
     pub byte_range: Option<ByteRange>,
     /// How to decrypt it; none when it is in the clear.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<Key<A>>>,
     /// What must come before it in the output.
-    pub map: Option<Arc<Map>>,
+    pub map: Option<Arc<Map<A>>>,
     /// Timestamps or encoding may begin anew here.
     pub discontinuity: bool,
     /// The server says this segment does not exist.
@@ -188,14 +202,14 @@ impl ByteRange {
 
 /// An AES-128 key handed over in the clear (`METHOD=AES-128`, `KEYFORMAT=identity`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct Key<A = Url> {
     /// Where its 16 bytes are.
-    pub url: Url,
+    pub url: A,
     /// Initialisation vector; none means the media sequence number of the segment, big endian.
     pub iv: Option<[u8; 16]>,
 }
 
-impl Key {
+impl<A> Key<A> {
     /// The vector for a segment (section 5.2 of the draft).
     #[must_use]
     pub fn iv_for(&self, sequence: u64) -> [u8; 16] {
@@ -205,22 +219,22 @@ impl Key {
 
 /// Initialisation section (`EXT-X-MAP`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Map {
+pub struct Map<A = Url> {
     /// Where it is.
-    pub url: Url,
+    pub url: A,
     /// The part of `url` it is; none for the whole.
     pub byte_range: Option<ByteRange>,
     /// How to decrypt it.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<Key<A>>>,
     /// Sequence number of the first segment it stands before, for an implicit IV.
     pub sequence: u64,
 }
 
-impl Multivariant {
+impl<A> Multivariant<A> {
     /// The audio rendition that goes with a variant: the default of its group, else one that may be chosen
     /// automatically, else the first. None when the variant names no group.
     #[must_use]
-    pub fn audio_for(&self, variant: &Variant) -> Option<&Rendition> {
+    pub fn audio_for(&self, variant: &Variant<A>) -> Option<&Rendition<A>> {
         let group = variant.audio_group.as_deref()?;
         self.renditions
             .iter()
@@ -230,7 +244,7 @@ impl Multivariant {
     }
 }
 
-impl MediaPlaylist {
+impl<A> MediaPlaylist<A> {
     /// Sum of all segments.
     #[must_use]
     pub fn duration(&self) -> Duration {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use quick_m3u8::tag::{HlsPlaylistType, KnownTag, hls};
 use quick_m3u8::{HlsLine, Reader, config::ParsingOptions};
-use url::Url;
 
 use super::drm::{self, Drm};
 use super::{
-    ByteRange, Key, Map, MediaPlaylist, Multivariant, Playlist, PlaylistError, Rendition, RenditionKind,
-    Segment, line, quality,
+    Address, ByteRange, Key, Map, MediaPlaylist, Multivariant, Playlist, PlaylistError, Rendition,
+    RenditionKind, Segment, line, quality,
 };
 
 /// Longest segment that is believed, in seconds. Larger values are typing errors, and their sum would overflow.
@@ -23,7 +22,7 @@ const MAX_SEGMENT_SECONDS: f64 = 1_000_000.0;
 ///
 /// # Errors
 /// See [`PlaylistError`]. Encryption, DRM and live playlists are no errors here: they are facts of the value.
-pub fn parse(text: &str, base: &Url) -> Result<Playlist, PlaylistError> {
+pub fn parse<A: Address>(text: &str, base: &A) -> Result<Playlist<A>, PlaylistError> {
     let text = line::checked(text)?;
     let text = line::substituted(text);
     let mut parser = Parser::new(base);
@@ -40,26 +39,26 @@ pub fn parse(text: &str, base: &Url) -> Result<Playlist, PlaylistError> {
 }
 
 /// What a `KEY` tag asks for, per key format: several may apply at once, each for another player.
-enum KeyState {
-    Clear(Arc<Key>),
+enum KeyState<A> {
+    Clear(Arc<Key<A>>),
     Drm(Drm),
     Unsupported(String),
 }
 
-struct Parser<'a> {
-    base: &'a Url,
+struct Parser<'a, A> {
+    base: &'a A,
     line: usize,
     // Multivariant
     pending_variant: Option<(quality::Attributes, usize)>,
-    variants: Vec<(quality::Attributes, Url)>,
-    renditions: Vec<Rendition>,
+    variants: Vec<(quality::Attributes, A)>,
+    renditions: Vec<Rendition<A>>,
     session_keys: Vec<Option<Drm>>,
     // Media
-    segments: Vec<Segment>,
+    segments: Vec<Segment<A>>,
     pending_duration: Option<(Duration, usize)>,
     pending_range: Option<(u64, Option<u64>)>,
-    keys: Vec<(String, KeyState)>,
-    map: Option<Arc<Map>>,
+    keys: Vec<(String, KeyState<A>)>,
+    map: Option<Arc<Map<A>>>,
     discontinuity: bool,
     gap: bool,
     media_sequence: u64,
@@ -72,8 +71,8 @@ struct Parser<'a> {
     unsupported: Option<String>,
 }
 
-impl<'a> Parser<'a> {
-    fn new(base: &'a Url) -> Self {
+impl<'a, A: Address> Parser<'a, A> {
+    fn new(base: &'a A) -> Self {
         Self {
             base,
             line: 0,
@@ -103,12 +102,15 @@ impl<'a> Parser<'a> {
         Err(PlaylistError::Malformed { line: self.line, reason })
     }
 
-    fn resolve(&self, uri: &str) -> Result<Url, PlaylistError> {
+    fn resolve(&self, uri: &str) -> Result<A, PlaylistError> {
         let uri = uri.trim();
         if uri.is_empty() || uri.contains("{$") {
             return self.malformed("an address is missing or names an unknown variable");
         }
-        self.base.join(uri).or_else(|_| self.malformed("an address cannot be understood"))
+        match self.base.resolve(uri) {
+            Some(address) => Ok(address),
+            None => self.malformed("an address cannot be understood"),
+        }
     }
 
     fn take(&mut self, line: HlsLine<'_>) -> Result<(), PlaylistError> {
@@ -196,7 +198,7 @@ impl<'a> Parser<'a> {
 
     /// The key for what comes now. A key in the clear wins over DRM for the same segments: whoever offers both
     /// means them as alternatives.
-    fn current_key(&mut self) -> Option<Arc<Key>> {
+    fn current_key(&mut self) -> Option<Arc<Key<A>>> {
         if let Some(key) = self.keys.iter().find_map(|(_, state)| match state {
             KeyState::Clear(key) => Some(Arc::clone(key)),
             _ => None,
@@ -207,7 +209,7 @@ impl<'a> Parser<'a> {
             match state {
                 KeyState::Drm(found) if self.drm.is_none() => self.drm = Some(found.clone()),
                 KeyState::Unsupported(reason) if self.unsupported.is_none() => {
-                    self.unsupported = Some(reason.clone())
+                    self.unsupported = Some(reason.clone());
                 }
                 _ => {}
             }
@@ -231,7 +233,7 @@ impl<'a> Parser<'a> {
             hls::Tag::Gap(_) => self.gap = true,
             hls::Tag::MediaSequence(sequence) => self.media_sequence = sequence.media_sequence(),
             hls::Tag::Targetduration(target) => {
-                self.target_duration = Duration::from_secs(target.target_duration())
+                self.target_duration = Duration::from_secs(target.target_duration());
             }
             hls::Tag::Endlist(_) => self.ended = true,
             hls::Tag::PlaylistType(kind) => self.vod = kind.playlist_type() == HlsPlaylistType::Vod,
@@ -243,7 +245,7 @@ impl<'a> Parser<'a> {
             hls::Tag::IFrameStreamInf(_) => self.i_frame_variants = true,
             hls::Tag::Media(media) => self.take_rendition(&media)?,
             hls::Tag::SessionKey(key) => {
-                self.session_keys.push(drm::system_of(key.keyformat(), Some(key.uri())))
+                self.session_keys.push(drm::system_of(key.keyformat(), Some(key.uri())));
             }
             _ => {}
         }
@@ -309,7 +311,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Playlist, PlaylistError> {
+    fn finish(self) -> Result<Playlist<A>, PlaylistError> {
         if let Some((_, line)) = self.pending_variant {
             return Err(PlaylistError::Cut { line });
         }

@@ -4,7 +4,6 @@
 //! that a choice survives tokens in links.
 
 use quick_m3u8::tag::hls;
-use url::Url;
 
 use super::{Multivariant, Variant};
 
@@ -107,8 +106,8 @@ fn is_audio_codec(codec: &str) -> bool {
 }
 
 /// Puts variants into order, names them, and folds the same content from several servers into one.
-pub(super) fn variants(found: Vec<(Attributes, Url)>) -> Vec<Variant> {
-    let mut folded: Vec<(Attributes, Url, Vec<Url>)> = Vec::new();
+pub(super) fn variants<A: PartialEq>(found: Vec<(Attributes, A)>) -> Vec<Variant<A>> {
+    let mut folded: Vec<(Attributes, A, Vec<A>)> = Vec::new();
     for (attributes, url) in found {
         // Without a bandwidth two tags may look alike and still be different content.
         let twin =
@@ -196,13 +195,13 @@ fn identifier(label: &str, bandwidth: Option<u64>) -> String {
     }
 }
 
-impl Multivariant {
+impl<A> Multivariant<A> {
     /// The variant a wish means: `best`, `worst`, `audio`, a number of lines (`1080p`, `720`: that or the nearest
     /// below, else the lowest), or the id of a variant.
     ///
     /// # Errors
     /// The wish is none of these, or `audio` and there is no variant with sound only.
-    pub fn choose(&self, quality: &str) -> Result<&Variant, NoSuchQuality> {
+    pub fn choose(&self, quality: &str) -> Result<&Variant<A>, NoSuchQuality> {
         let wanted = quality.trim();
         let fail = || NoSuchQuality { wanted: wanted.chars().take(64).collect() };
         if let Some(variant) = self.variants.iter().find(|variant| variant.id == wanted) {
@@ -220,9 +219,9 @@ impl Multivariant {
                 else {
                     return Err(fail());
                 };
-                let fits = |variant: &&Variant| lines_of(variant).is_some_and(|lines| lines <= number);
+                let fits = |variant: &&Variant<A>| lines_of(variant).is_some_and(|lines| lines <= number);
                 let nearest = videos().find(fits).and_then(lines_of);
-                let exact = |variant: &&Variant| {
+                let exact = |variant: &&Variant<A>| {
                     lines_of(variant) == nearest
                         && (rate.is_empty() || variant.label.split(' ').next() == Some(lines))
                 };
@@ -233,6 +232,6 @@ impl Multivariant {
     }
 }
 
-fn lines_of(variant: &Variant) -> Option<u64> {
+fn lines_of<A>(variant: &Variant<A>) -> Option<u64> {
     variant.height.map(|height| variant.width.map_or(height, |width| width.min(height)))
 }
