@@ -3,6 +3,9 @@
 //! Owns the only copy of the [`Registry`] in memory and the requests under way. Never holds a borrow across an
 //! `await`. Invariant: [`start`] has finished before any other function here is called (the listeners see to it), so
 //! what was stored is loaded before anything changes it.
+//!
+//! Private windows have a worker of their own (`incognito: split` in the manifest): their pages, cookies and headers
+//! never meet those of other windows, and vanish with the last private window.
 
 use std::cell::RefCell;
 use std::rc::Rc;
