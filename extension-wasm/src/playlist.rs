@@ -1,7 +1,7 @@
 //! The worker's own look at a playlist: its qualities, its length, whether it ends, whether it is protected.
 //!
 //! Reads, never downloads media. Invariant: a look costs at most two requests of [`MAX_PLAYLIST_BYTES`] and
-//! [`PATIENCE_MS`] each; what cannot be read leaves the card as it was.
+//! `PATIENCE_MS` each; what cannot be read leaves the card as it was.
 
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;

@@ -1,7 +1,7 @@
 //! Following the daemon's events while something runs, so that the popup has something to paint at once.
 //!
 //! Never starts, pauses or cancels a download. Invariants: there is at most one connection; it is closed once nothing
-//! has been active for [`GRACE_MS`], so the worker may sleep; what is stored is never older than [`THROTTLE_MS`].
+//! has been active for `GRACE_MS`, so the worker may sleep; what is stored is never older than `THROTTLE_MS`.
 
 use std::cell::{Cell, RefCell};
 

@@ -18,7 +18,7 @@ const MAX_FOLDS: usize = 400;
 pub struct Tab {
     /// Stored under [`crate::stream::tab_key`].
     pub shown: TabStreams,
-    /// Stored under [`notes_key`].
+    /// Stored under [`super::notes_key`].
     pub notes: Notes,
 }
 
