@@ -25,7 +25,7 @@ step "unit and integration tests"
 cargo nextest run --workspace
 
 step "tests in Wasm, under Node"
-cargo test --package weir-extension --package weir-web --target wasm32-unknown-unknown
+cargo test --package weir-extension --package weir-web --target wasm32-unknown-unknown --tests
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
