@@ -133,6 +133,10 @@ fn finish(name: &str, input: &Path, folder: &Path, optimiser: Option<&Optimiser>
     Ok(())
 }
 
+/// Exports no script of ours calls. They come with `wasm-streams`, which leptos' server functions bring along, and would
+/// keep its code in every module.
+const UNUSED_EXPORTS: &str = "intounderlying";
+
 fn bind(name: &str, bytes: Vec<u8>, folder: &Path, keep_names: bool) -> Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen
@@ -143,7 +147,15 @@ fn bind(name: &str, bytes: Vec<u8>, folder: &Path, keep_names: bool) -> Result<(
         .keep_debug(keep_names)
         .remove_name_section(!keep_names)
         .remove_producers_section(!keep_names)
-        .generate(folder)
+        .generate_output()
+        .and_then(|mut output| {
+            let exports = &mut output.wasm_mut().exports;
+            let is_unused = |name: &str| name.trim_start_matches("__wbg_").starts_with(UNUSED_EXPORTS);
+            let unused: Vec<_> =
+                exports.iter().filter(|export| is_unused(&export.name)).map(|export| export.id()).collect();
+            unused.into_iter().for_each(|id| exports.delete(id));
+            output.emit(folder)
+        })
 }
 
 /// Everything that decides what a pair looks like. This program stands for the binding generator linked into it.
@@ -171,8 +183,10 @@ struct Optimiser {
 impl Optimiser {
     /// What every Rust module may use (the baseline of [`TARGET`]) and nothing newer, so that the optimiser cannot
     /// introduce an instruction the promised browsers lack.
-    const FLAGS: [&str; 8] = [
+    const FLAGS: [&str; 10] = [
         "-Oz",
+        "--strip-debug",
+        "--strip-producers",
         "--enable-bulk-memory",
         "--enable-bulk-memory-opt",
         "--enable-multivalue",
