@@ -128,12 +128,7 @@ pub(crate) async fn run(
         outcome?;
     }
     monitor.set_phase(Phase::Finishing);
-    let work = finish(job, &ready, recorder.part, &paths);
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(EngineError::Stopped),
-        finished = work => finished,
-    }
+    finish(job, &ready, recorder.part, &paths, stop).await
 }
 
 /// Takes up what an earlier run left, if it is of the same stream and really on the disk.
@@ -178,11 +173,17 @@ fn recorder(
     Ok(recorder)
 }
 
-async fn finish(job: &Job, ready: &Ready, part: Part, paths: &[PathBuf; 2]) -> Result<Finished, EngineError> {
+async fn finish(
+    job: &Job,
+    ready: &Ready,
+    part: Part,
+    paths: &[PathBuf; 2],
+    stop: &CancellationToken,
+) -> Result<Finished, EngineError> {
     let output = part.names.mux();
     let discontinuous =
         ready.tracks.iter().any(|media| media.segments.iter().any(|segment| segment.discontinuity));
-    mux::run(&mux::Plan {
+    let plan = mux::Plan {
         program: &ready.ffmpeg,
         main: &paths[0],
         audio: (ready.tracks.len() > 1).then_some(paths[1].as_path()),
@@ -190,8 +191,13 @@ async fn finish(job: &Job, ready: &Ready, part: Part, paths: &[PathBuf; 2]) -> R
         title: job.title.as_deref(),
         discontinuous,
         audio_only: ready.audio_only,
-    })
-    .await?;
+    };
+    // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return Err(EngineError::Stopped),
+        muxed = mux::run(&plan) => muxed?,
+    }
     let (tracks, quality, wanted) = (ready.tracks.clone(), ready.quality.clone(), job.sha256);
     let concluded = tokio::task::spawn_blocking(move || conclude(part, &output, &tracks, quality, wanted));
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,13 +24,15 @@ use crate::part::Part;
 use crate::ranges::{RangeMap, Span};
 
 /// Bytes on their way to the disk before receivers have to wait.
-const IN_FLIGHT: usize = 8 * 1024 * 1024;
+const IN_FLIGHT: usize = 4 * 1024 * 1024;
 /// How far the journal may lag behind the data.
 const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 /// How often data is forced to the disk, so that a power cut costs no more than this.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// How much data may wait for that, so that the last sync is a short one.
+const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 /// Piece read back for hashing.
-const READ_BACK: usize = 1024 * 1024;
+const READ_BACK: usize = 256 * 1024;
 
 /// What stays the same while a file is fetched.
 #[derive(Debug, Clone)]
@@ -58,6 +61,7 @@ struct Batch {
 pub(crate) struct Writer {
     batches: mpsc::Sender<Batch>,
     room: Arc<Semaphore>,
+    saturated: AtomicBool,
     task: JoinHandle<Written>,
     /// The disk failed; nothing more is taken.
     pub(crate) failed: CancellationToken,
@@ -95,7 +99,7 @@ impl Writer {
             synced: Vec::new(),
             sync: None,
             dirty: false,
-            unsynced: true,
+            unsynced: 0,
             journaled: Instant::now(),
             last_sync: Instant::now(),
         };
@@ -107,13 +111,27 @@ impl Writer {
             }
             written
         });
-        Self { batches, room: Arc::new(Semaphore::new(IN_FLIGHT)), task, failed }
+        Self {
+            batches,
+            room: Arc::new(Semaphore::new(IN_FLIGHT)),
+            saturated: AtomicBool::new(false),
+            task,
+            failed,
+        }
     }
 
     /// Waits until `bytes` may be on their way to the disk.
     pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, WriterGone> {
         let size = u32::try_from(bytes.min(IN_FLIGHT)).unwrap_or(u32::MAX);
+        if self.room.available_permits() < IN_FLIGHT / 2 {
+            self.saturated.store(true, Ordering::Relaxed);
+        }
         Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| WriterGone)
+    }
+
+    /// Since the last question there was a moment when more was on its way than the disk took.
+    pub(crate) fn was_saturated(&self) -> bool {
+        self.saturated.swap(false, Ordering::Relaxed)
     }
 
     /// Hands over bytes that [`RangeMap::reserve`] granted.
@@ -144,7 +162,7 @@ struct Thread {
     /// A sync on its way, and what it will make sure.
     sync: Option<(std::thread::JoinHandle<std::io::Result<()>>, Vec<Span>)>,
     dirty: bool,
-    unsynced: bool,
+    unsynced: u64,
     journaled: Instant,
     last_sync: Instant,
 }
@@ -207,7 +225,7 @@ impl Thread {
         self.monitor.set_in_order(in_order);
         self.monitor.add_received(batch.span.1 - batch.span.0);
         self.dirty = true;
-        self.unsynced = true;
+        self.unsynced += batch.span.1 - batch.span.0;
         Ok(())
     }
 
@@ -223,11 +241,12 @@ impl Thread {
                 self.synced = spans;
                 self.dirty = true;
             }
-        } else if self.unsynced && self.last_sync.elapsed() >= SYNC_EVERY {
+        } else if self.unsynced >= SYNC_BYTES || (self.unsynced > 0 && self.last_sync.elapsed() >= SYNC_EVERY)
+        {
             self.last_sync = Instant::now();
             let spans = lock(&self.written.map).done().as_slice().to_vec();
             if let Ok(file) = self.written.file.try_clone() {
-                self.unsynced = false;
+                self.unsynced = 0;
                 self.sync = Some((std::thread::spawn(move || file.sync_data()), spans));
             }
         }

@@ -18,7 +18,7 @@ use crate::monitor::ConnectionGuard;
 use crate::writer::lock;
 
 /// Bytes collected before they go to the disk.
-const BATCH: usize = 512 * 1024;
+const BATCH: usize = 256 * 1024;
 /// Oldest bytes may be before they go to the disk all the same.
 const BATCH_AGE: Duration = Duration::from_millis(100);
 /// Bytes let through at once while a speed limit holds.
@@ -63,8 +63,7 @@ impl Transfer<'_> {
                     bytes::Buf::advance(&mut chunk, n);
                 }
                 if !std::mem::replace(&mut productive, true) {
-                    // The receiver lives as long as the transfer.
-                    let _ = self.productive.send(());
+                    self.productive.fetch_add(1, Ordering::Relaxed);
                 }
                 match &mut unpack {
                     None if !self.job.limit.is_limited() => batch.push(chunk),

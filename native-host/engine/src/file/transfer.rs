@@ -5,13 +5,13 @@
 //! content, because what has been taken from that answer cannot be given back.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use url::Url;
 
 use super::{Opening, Setback, Start, backoff};
@@ -23,6 +23,10 @@ use crate::source::Method;
 use crate::writer::{Facts, SharedMap, Writer, WriterGone, lock};
 use crate::{EngineError, Job};
 
+/// Bytes per second beyond which another connection is not worth its cost.
+const FAST_ENOUGH: f64 = 200e6;
+/// How often it is considered whether another connection would pay.
+const GROWTH_EVERY: Duration = Duration::from_millis(20);
 /// Files smaller than this are not worth a second connection.
 const MIN_PARALLEL: u64 = 2 * 1024 * 1024;
 /// Smallest and largest range asked for at once.
@@ -69,8 +73,8 @@ pub(super) struct Transfer<'a> {
     pub(super) handed: AtomicU64,
     /// The first answer, which has no end, still flows: whatever it brings is of one piece.
     pub(super) open_flows: AtomicBool,
-    pub(super) productive: mpsc::UnboundedSender<()>,
-    productivity: Mutex<Option<mpsc::UnboundedReceiver<()>>>,
+    /// Answers that brought something and have not yet been followed by another connection.
+    pub(super) productive: AtomicUsize,
     pub(super) parallel: bool,
     /// The server has served a range of this very content.
     proven: AtomicBool,
@@ -86,7 +90,6 @@ impl<'a> Transfer<'a> {
         start: &Start,
         may_share: bool,
     ) -> Self {
-        let (productive, productivity) = mpsc::unbounded_channel();
         let answer = match start {
             Start::Whole(answer) => Some(&**answer),
             Start::Resume { opening, .. } => Some(&opening.answer),
@@ -107,8 +110,7 @@ impl<'a> Transfer<'a> {
             began: Instant::now(),
             handed: AtomicU64::new(0),
             open_flows: AtomicBool::new(false),
-            productive,
-            productivity: Mutex::new(Some(productivity)),
+            productive: AtomicUsize::new(0),
             parallel,
             proven: AtomicBool::new(matches!(start, Start::Resume { .. })),
         }
@@ -148,15 +150,14 @@ impl<'a> Transfer<'a> {
                 *opening
             }
         };
-        let Some(mut productivity) = self.productivity.lock().unwrap_or_else(PoisonError::into_inner).take()
-        else {
-            return Err(Setback::Fail(EngineError::Internal("a transfer began twice".to_owned())));
-        };
         let mut connections = if self.parallel { self.job.connections.clamp(1, 64) as usize } else { 1 };
         let mut workers = FuturesUnordered::new();
         workers.push(self.work(0, Some(opening), Duration::ZERO));
         let mut next_id = 1;
         let (mut failures, mut mark) = (0_u32, 0_u64);
+        let first = tokio::time::Instant::now() + GROWTH_EVERY;
+        let mut growth = tokio::time::interval_at(first, GROWTH_EVERY);
+        growth.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let trouble = tokio::select! {
                 Some(outcome) = workers.next() => match outcome {
@@ -164,9 +165,8 @@ impl<'a> Transfer<'a> {
                     Ok(()) => continue,
                     Err(trouble) => trouble,
                 },
-                Some(()) = productivity.recv() => {
-                    // Each productive connection brings one more: 1, 2, 4, 8.
-                    if workers.len() < connections && lock(self.map).unclaimed() >= MIN_RANGE {
+                _ = growth.tick(), if workers.len() < connections => {
+                    for _ in 0..self.growth(workers.len(), connections) {
                         workers.push(self.work(next_id, None, Duration::ZERO));
                         next_id += 1;
                     }
@@ -227,6 +227,19 @@ impl<'a> Transfer<'a> {
                 next_id += 1;
             }
         }
+    }
+
+    /// How many connections to add: one for each that is productive, so 1, 2, 4, 8; none while the disk cannot keep up
+    /// or the speed is beyond what networks limit. Then this machine is the bottleneck, and bytes that arrive in order
+    /// are hashed from memory instead of being read again.
+    fn growth(&self, now: usize, most: usize) -> usize {
+        let rate = self.handed.load(Ordering::Relaxed) as f64 / self.began.elapsed().as_secs_f64();
+        if self.writer.was_saturated() || rate > FAST_ENOUGH || lock(self.map).unclaimed() < MIN_RANGE {
+            return 0;
+        }
+        let more = self.productive.load(Ordering::Relaxed).min(most.saturating_sub(now));
+        self.productive.fetch_sub(more, Ordering::Relaxed);
+        more
     }
 
     /// A broken answer can be continued by a range.
