@@ -22,7 +22,7 @@ pub struct Source {
     pub url: Url,
     /// How to ask.
     pub method: Method,
-    /// Request headers by name; those that would harm are ignored (see [`travels`]).
+    /// Request headers by name; framing, range and conditional ones are ignored.
     pub headers: Vec<(String, String)>,
     /// Value of the `Cookie` header; wins over one in `headers`.
     pub cookies: Option<String>,
