@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,8 +21,6 @@ use crate::journal::{HlsState, State, TrackState};
 use crate::part::Part;
 use crate::{EngineError, Monitor};
 
-/// How far the journal may lag behind the data.
-const JOURNAL_EVERY: Duration = Duration::from_millis(200);
 /// Segments that may be on their way or waiting, for each connection.
 const WINDOW: usize = 3;
 
@@ -107,7 +105,6 @@ impl Writing {
         let mut file = Part::open(path).map_err(EngineError::disk)?;
         let mut at = self.recorder.state.written[self.number].bytes;
         file.set_len(at).map_err(EngineError::disk)?;
-        let mut journaled = Instant::now();
         let mut outcome = Ok(());
         let mut whole = self.recorder.state.written[self.number].segments == self.durations.len();
         let mut number = 0;
@@ -131,10 +128,9 @@ impl Writing {
             self.recorder.done += self.durations.get(piece.index).copied().unwrap_or_default();
             self.recorder.progress();
             whole = piece.index + 1 == self.durations.len();
-            if whole || journaled.elapsed() >= JOURNAL_EVERY {
-                self.recorder.journal().map_err(EngineError::disk)?;
-                journaled = Instant::now();
-            }
+            // Every time: segments that waited for an earlier one are written in a burst, and the next may be long in
+            // coming. A record is a few hundred bytes.
+            self.recorder.journal().map_err(EngineError::disk)?;
         }
         // On every way out the journal says for good what is there.
         file.set_len(self.recorder.state.written[self.number].bytes).map_err(EngineError::disk)?;
