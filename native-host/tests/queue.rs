@@ -258,6 +258,13 @@ fn failures_are_rows_that_say_what_to_do() {
         .add(&json!({ "url": server.url("data.bin"), "checksum": format!("sha256:{}", "0".repeat(64)) }));
     assert_eq!(daemon.wait_for(wrong, &["error"])["error"]["code"], "checksum_mismatch");
     assert!(!daemon.downloads().join("data.bin").exists(), "a wrong file gets no final name");
+    assert_eq!(daemon.row(wrong)["error"]["action"], "start_over");
+    assert_eq!(daemon.call("POST", &format!("/download/{wrong}/retry"), "").json()["received_bytes"], 0);
+    assert_eq!(
+        daemon.wait_for(wrong, &["error"])["error"]["code"],
+        "checksum_mismatch",
+        "the server has no other bytes"
+    );
 
     std::fs::write(dir.path().join("page.m3u8"), "<!doctype html><title>Sign in</title>").unwrap();
     let page = daemon.add(&json!({ "url": server.url("page.m3u8") }));
@@ -292,8 +299,8 @@ fn names_from_outside_stay_in_the_download_folder() {
 fn priority_goes_first_and_no_more_run_than_allowed() {
     let daemon = Daemon::start();
     let (_dir, server, _) = site(2);
-    let body = |name: &str, priority: i32| json!({ "url": server.url("data.bin"), "filename": name, "priority": priority, "rate_limit": 600_000 });
-    let ids: Vec<i64> = (0..5).map(|n| daemon.add(&body(&format!("{n}.bin"), 0))).collect();
+    let body = |name: &str, priority: i32| json!({ "url": server.url("data.bin"), "filename": name, "priority": priority, "rate_limit": 900_000 });
+    let ids: Vec<i64> = (0..7).map(|n| daemon.add(&body(&format!("{n}.bin"), 0))).collect();
     let urgent = daemon.add(&body("urgent.bin", 9));
     let running = || -> Vec<i64> {
         let rows = daemon.call("GET", "/list?status=resolving,downloading,finishing", "").json();
@@ -301,7 +308,7 @@ fn priority_goes_first_and_no_more_run_than_allowed() {
     };
     assert!(running().len() <= 3);
     daemon.wait_for(urgent, &["completed"]);
-    assert_ne!(daemon.row(ids[4])["status"], "completed", "the newest of the others came after it");
+    assert_ne!(daemon.row(ids[6])["status"], "completed", "the newest of the others came after it");
     for id in ids {
         assert!(running().len() <= 3);
         daemon.wait_for(id, &["completed"]);

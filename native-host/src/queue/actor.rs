@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use weir_engine::{Engine, EngineError, Finished, Kind, Snapshot};
-use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus, ErrorInfo, Event, Progress};
+use weir_protocol::{
+    Action, Download, DownloadId, DownloadPatch, DownloadStatus, ErrorInfo, Event, Progress,
+};
 
 use super::job::{self, Job, JobError, Report};
 use super::transition::{self, Act};
@@ -126,9 +128,13 @@ impl Actor {
             Act::Pause | Act::Resume => {}
             Act::Cancel => record.download.error = None,
             Act::Retry => {
-                record.download.error = None;
-                if status == DownloadStatus::Cancelled {
-                    // Its partial files are gone, so nothing of what was settled holds any more.
+                let error = record.download.error.take();
+                let worthless = error.is_some_and(|error| error.action == Some(Action::StartOver));
+                if worthless && record.settled {
+                    discard(record.directory.clone(), record.download.filename.clone()).await;
+                }
+                if worthless || status == DownloadStatus::Cancelled {
+                    // The partial files are gone, so nothing of what was settled holds any more.
                     record.settled = false;
                     record.download.received_bytes = 0;
                     record.download.progress = 0.0;
@@ -141,7 +147,7 @@ impl Actor {
             && matches!(act, Act::Pause | Act::Cancel)
         {
             job.stop.cancel();
-            job.discard = act == Act::Cancel;
+            job.discard |= act == Act::Cancel;
         } else if act == Act::Cancel {
             self.remove_partial(id).await;
         }
