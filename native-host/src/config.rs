@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) max_active: usize,
     /// Progress frames a second for each download.
     pub(crate) progress_hz: f64,
+    /// Bytes per second of all downloads together; none is unlimited.
+    pub(crate) rate_limit: Option<u64>,
     /// Extensions that may call: the one Weir ships and those the user added.
     pub(crate) extension_ids: Vec<String>,
 }
@@ -35,7 +37,12 @@ struct File {
     download_dir: Option<PathBuf>,
     max_active: Option<usize>,
     progress_hz: Option<f64>,
+    rate_limit: Option<u64>,
     extension_ids: Option<Vec<String>>,
+    // Of later versions; a file shared with one is no mistake.
+    torrent: Option<toml::Table>,
+    jd: Option<toml::Table>,
+    recording: Option<toml::Table>,
 }
 
 impl Config {
@@ -55,6 +62,11 @@ impl Config {
 
     fn resolve(text: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text)?;
+        for (table, value) in [("torrent", file.torrent), ("jd", file.jd), ("recording", file.recording)] {
+            if value.is_some() {
+                tracing::warn!("the settings in [{table}] are for a later version of Weir");
+            }
+        }
         let port = from_env(&env, "WEIR_PORT")?.or(file.port).unwrap_or(DEFAULT_PORT);
         let listen = match env("WEIR_LISTEN") {
             Some(list) => list
@@ -67,6 +79,10 @@ impl Config {
         };
         if listen.is_empty() {
             bail!("listen: name at least one loopback address");
+        }
+        let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        if let Some(address) = listen.iter().find(|address| address.is_loopback() && !own.contains(address)) {
+            bail!("listen: {address} is loopback, but the door answers to 127.0.0.1 and ::1 only");
         }
         if let Some(address) = listen.iter().find(|address| !address.is_loopback()) {
             bail!(
@@ -87,6 +103,7 @@ impl Config {
         if !(0.1..=10.0).contains(&progress_hz) {
             bail!("progress_hz: {progress_hz} is not between 0.1 and 10");
         }
+        let rate_limit = from_env(&env, "WEIR_RATE_LIMIT")?.or(file.rate_limit).filter(|limit| *limit > 0);
         let mut extension_ids = vec![EXTENSION_ID.to_owned()];
         let added = match env("WEIR_EXTENSION_IDS") {
             Some(list) => list.split(',').map(|id| id.trim().to_owned()).collect(),
@@ -98,7 +115,7 @@ impl Config {
             }
             extension_ids.push(id);
         }
-        Ok(Self { port, listen, download_dir, max_active, progress_hz, extension_ids })
+        Ok(Self { port, listen, download_dir, max_active, progress_hz, rate_limit, extension_ids })
     }
 }
 
@@ -158,6 +175,7 @@ mod tests {
             ("prot = 1", vec![], "prot"),
             ("", vec![("WEIR_PORT", "70000")], "WEIR_PORT"),
             ("listen = [\"0.0.0.0\"]", vec![], "0.0.0.0"),
+            ("listen = [\"127.0.0.2\"]", vec![], "127.0.0.2"),
             ("", vec![("WEIR_LISTEN", "192.168.1.2")], "192.168.1.2"),
             ("max_active = 0", vec![], "max_active"),
             ("progress_hz = nan", vec![], "progress_hz"),

@@ -1,6 +1,6 @@
 //! Opening finished files, folders and pages with the desktop's own programs.
 //!
-//! Invariant: nothing that was downloaded is ever run. Types a desktop might execute are refused; arguments go to the
+//! Invariant: nothing that was downloaded is ever run. Only types that no desktop executes are opened; arguments go to the
 //! opener directly, never through a shell.
 
 use std::path::Path;
@@ -9,26 +9,28 @@ use std::process::{Command, Stdio};
 /// Why nothing was opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("Weir does not open programs and scripts; show the file in its folder instead")]
+    #[error("Weir opens only media, pictures, documents and archives; show the file in its folder instead")]
     Runnable,
     #[error("this desktop has no program to open files with ({0})")]
     NoOpener(&'static str),
 }
 
-/// Name endings that some desktop runs, mounts or installs when they are opened.
-const RUNNABLE: &[&str] = &[
-    "apk", "app", "appimage", "bash", "bat", "bin", "cmd", "com", "command", "cpl", "deb", "desktop", "dmg",
-    "elf", "exe", "gadget", "hta", "inf", "jar", "js", "jse", "lnk", "msc", "msi", "msp", "osx", "out",
-    "pif", "pkg", "pl", "ps1", "py", "rb", "reg", "rpm", "run", "scpt", "scr", "service", "sh", "url", "vb",
-    "vbe", "vbs", "webloc", "workflow", "ws", "wsf", "wsh", "zsh",
+/// Name endings that are opened: media, pictures, plain documents, books and archives. Everything else, programs, disk images,
+/// pages with scripts and documents with macros among them, can only be shown in its folder.
+const OPENED: &[&str] = &[
+    "7z", "aac", "avi", "avif", "bmp", "bz2", "csv", "docx", "epub", "flac", "flv", "gif", "gz", "heic",
+    "jpeg", "jpg", "json", "m4a", "m4b", "m4v", "md", "mka", "mkv", "mobi", "mov", "mp3", "mp4", "mpeg",
+    "mpg", "odp", "ods", "odt", "oga", "ogg", "ogv", "opus", "pdf", "png", "pptx", "rar", "rtf", "srt",
+    "tar", "tgz", "tif", "tiff", "ts", "txt", "vtt", "wav", "webm", "webp", "wma", "wmv", "xlsx", "xz",
+    "zip", "zst",
 ];
 
 /// Opens a file with the program the desktop has for its type.
 ///
 /// # Errors
-/// When the type can be run, or there is no opener.
+/// When the type is not one of those that are safe to open, or there is no opener.
 pub(crate) fn open_file(path: &Path) -> Result<(), OpenError> {
-    if is_runnable(path) {
+    if may_run(path) {
         return Err(OpenError::Runnable);
     }
     launch(path.as_os_str())
@@ -50,9 +52,9 @@ pub(crate) fn open_url(url: &str) -> Result<(), OpenError> {
     launch(std::ffi::OsStr::new(url))
 }
 
-fn is_runnable(path: &Path) -> bool {
+fn may_run(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if RUNNABLE.contains(&ending.as_str()) {
+    if !OPENED.contains(&ending.as_str()) {
         return true;
     }
     #[cfg(unix)]
@@ -90,10 +92,22 @@ mod tests {
 
     #[test]
     fn programs_are_not_opened() {
-        for name in ["a.exe", "a.SH", "a.desktop", "a.AppImage", "setup.msi", "a.jar"] {
+        for name in [
+            "a.exe",
+            "a.SH",
+            "a.desktop",
+            "a.AppImage",
+            "setup.msi",
+            "a.jar",
+            "a.html",
+            "a.svg",
+            "a.iso",
+            "a.docm",
+            "none",
+        ] {
             assert!(matches!(open_file(Path::new(name)), Err(OpenError::Runnable)), "{name}");
         }
-        assert!(!is_runnable(Path::new("talk.mp4")));
-        assert!(RUNNABLE.is_sorted());
+        assert!(!may_run(Path::new("talk.mp4")));
+        assert!(OPENED.is_sorted());
     }
 }

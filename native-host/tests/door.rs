@@ -36,6 +36,9 @@ fn each_check_answers_before_the_next() {
         daemon.request("POST", "/download", &[evil, ("Content-Type", "application/json")], "{}").status,
         403
     );
+    assert_eq!(daemon.request("POST", "/nowhere", &[text, wrong], "{}").status, 415);
+    assert_eq!(daemon.request("POST", "/nowhere", &[wrong], "").status, 401);
+    assert_eq!(daemon.call("POST", "/nowhere", "").status, 404);
     assert_eq!(daemon.call("POST", "/download", "{}").status, 400);
     let large = format!("{{\"url\":\"{}\"}}", "a".repeat(1024 * 1024));
     assert_eq!(daemon.call("POST", "/download", &large).status, 413);

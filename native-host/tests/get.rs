@@ -25,24 +25,48 @@ fn finished(command: &mut Command) -> Value {
         .unwrap()
 }
 
-/// Moments to kill at: spread, and different for each seed.
-fn moments(seed: u64, longest_ms: u64) -> Vec<Duration> {
-    noise(40, seed)
-        .chunks(8)
-        .map(|part| Duration::from_millis(60 + u64::from_le_bytes(part.try_into().unwrap()) % longest_ms))
-        .collect()
+/// What the last whole line of a `--json` run so far says of the bytes on disk, and what its first line that says more
+/// than nothing did.
+fn received(log: &Path) -> (u64, u64) {
+    let text = std::fs::read_to_string(log).unwrap();
+    let figures: Vec<u64> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["received_bytes"].as_u64())
+        .filter(|bytes| *bytes > 0)
+        .collect();
+    (figures.first().copied().unwrap_or(0), figures.last().copied().unwrap_or(0))
 }
 
-/// Runs the command, kills it five times, lets it finish, and returns the finished download.
-fn killed_five_times(seed: u64, make: impl Fn() -> Command) -> Value {
-    for moment in moments(seed, 500) {
-        let mut child = make().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+/// Runs the command, kills it five times at random moments, lets it finish, and returns the finished download. Each run
+/// must go on where the one before was seen last, give or take 0.3 s at `rate` bytes per second.
+fn killed_five_times(home: &Path, rate: u64, make: impl Fn() -> Command) -> Value {
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    let log = home.join("log");
+    let mut seen = 0;
+    for part in noise(40, seed).chunks(8) {
+        let moment = Duration::from_millis(100 + u64::from_le_bytes(part.try_into().unwrap()) % 500);
+        let out = std::fs::File::create(&log).unwrap();
+        let mut child = make().stdout(out).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
         assert!(child.try_wait().unwrap().is_none(), "it was finished before it could be killed");
         child.kill().unwrap();
         child.wait().unwrap();
+        let (first, last) = received(&log);
+        // A run killed before its second line of figures says nothing.
+        if first > 0 {
+            assert!(first + rate * 3 / 10 >= seen, "began at {first} after {seen} had been there");
+            seen = seen.max(last);
+        }
     }
-    finished(&mut make())
+    let output = make().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(&log, &output.stdout).unwrap();
+    let (first, _) = received(&log);
+    assert!(first + rate * 3 / 10 >= seen, "began at {first} after {seen} had been there");
+    assert!(seen > 0, "the kills came after something had arrived");
+    serde_json::from_slice(output.stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -54,7 +78,9 @@ fn a_file_killed_five_times_is_right() {
     let server = FileServer::start(&dir.path().join("site"));
     let into = dir.path().join("into");
     // 40 MB/s: five seconds in all, of which the kills take less than three.
-    let row = killed_five_times(11, || get(dir.path(), &into, &["--limit", "40M", &server.url("data.bin")]));
+    let row = killed_five_times(dir.path(), 40_000_000, || {
+        get(dir.path(), &into, &["--limit", "40M", &server.url("data.bin")])
+    });
     assert_eq!(row["sha256"], sha256(&bytes));
     assert_eq!(sha256(&std::fs::read(into.join("data.bin")).unwrap()), sha256(&bytes));
     assert_eq!(std::fs::read_dir(&into).unwrap().count(), 1, "nothing else is left");
@@ -73,7 +99,7 @@ fn a_stream_killed_five_times_is_right() {
         .map(|entry| entry.metadata().unwrap().len())
         .sum();
     let rate = (size / 4).to_string();
-    let row = killed_five_times(12, || {
+    let row = killed_five_times(dir.path(), size / 4, || {
         get(dir.path(), &dir.path().join("into"), &["--limit", &rate, &server.url("master.m3u8")])
     });
     assert_eq!(row["sha256"], whole["sha256"], "byte for byte what an undisturbed run makes");

@@ -219,6 +219,7 @@ fn bad_input_is_named_and_nothing_enters_the_list() {
         (r#"{"url":"http://h/","directory":"/etc"}"#, "bad_request"),
         (r#"{"url":"http://h/","headers":{"X":"a\r\nb"}}"#, "bad_request"),
         (r#"{"url":"http://h/","rate_limit":-1}"#, "bad_request"),
+        (r#"{"url":"http://h/","rate_limit":9223372036854775808}"#, "bad_request"),
     ] {
         let answer = daemon.call("POST", "/download", body);
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}");

@@ -151,6 +151,7 @@ fn watch_relays_events_across_a_crash_of_the_daemon() {
     assert!(weir(home.0.path()).arg("stop").stdout(Stdio::null()).status().unwrap().success());
     let goodbye = port.receive();
     assert_eq!(goodbye["code"], "daemon_unavailable", "{goodbye}");
+    assert!(port.ends().success(), "nothing is left to relay");
     std::thread::sleep(Duration::from_millis(300));
     assert!(!weir(home.0.path()).arg("status").stdout(Stdio::null()).status().unwrap().success());
 }

@@ -129,6 +129,11 @@ impl Book {
         self.rows.is_empty()
     }
 
+    /// A new socket begins: what the last one did not finish is void.
+    pub fn socket_begins(&mut self) {
+        self.arriving = None;
+    }
+
     /// Applies one frame of `/ws`.
     pub fn apply(&mut self, event: Event) -> Change {
         match event {

@@ -67,6 +67,7 @@ async fn listen(store: Store, client: &Client) -> bool {
     let Ok(socket) = WebSocket::new_with_str_sequence(&address, &protocols) else {
         return false;
     };
+    store.socket_begins();
     let snapshots_before = store.snapshots.get_untracked();
     let unknown = Rc::new(Cell::new(false));
     let on_message = {

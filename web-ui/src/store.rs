@@ -73,6 +73,11 @@ impl Store {
         }
     }
 
+    /// A new socket is about to bring its snapshot.
+    pub fn socket_begins(&self) {
+        self.book.update_value(Book::socket_begins);
+    }
+
     /// Reads the book; the reader is woken when a list made from it may be another.
     pub fn with_book<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
         self.list.track();

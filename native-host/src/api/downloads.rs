@@ -28,6 +28,8 @@ use crate::store::{ListQuery, Record, RequestContext, Sort};
 const MAX_URL: usize = 8192;
 /// Longest title kept, in characters.
 const MAX_TITLE: usize = 300;
+/// Fastest limit that can be set, in bytes per second.
+const MAX_RATE: u64 = 1_000_000_000_000;
 /// All request headers together.
 const MAX_HEADERS: usize = 64 * 1024;
 
@@ -41,6 +43,7 @@ pub(super) async fn add(State(door): Shared, Body(new): Body<NewDownload>) -> Re
 /// Everything a client may have got wrong is found here, before anything happens.
 fn check_new(door: &Door, new: NewDownload) -> Result<Record, ApiError> {
     let url = check_url(&new.url)?;
+    check_rate(new.rate_limit)?;
     let context = check_context(&new)?;
     let directory = match new.directory.as_deref().filter(|directory| !directory.is_empty()) {
         Some(wanted) => confine::folder(&door.config.download_dir, Path::new(wanted))
@@ -123,6 +126,15 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
     })
 }
 
+fn check_rate(limit: Option<u64>) -> Result<(), ApiError> {
+    if limit.is_some_and(|limit| limit > MAX_RATE) {
+        return Err(ApiError::bad_request(
+            "`rate_limit` is at most 1000000000000 bytes per second; 0 is none.",
+        ));
+    }
+    Ok(())
+}
+
 fn check_checksum(text: &str) -> Result<String, ApiError> {
     let hex = text.strip_prefix("sha256:").map(str::to_ascii_lowercase);
     hex.filter(|hex| queue::digest(hex).is_some())
@@ -180,6 +192,7 @@ pub(super) async fn patch(
     Id(id): Id,
     Body(mut patch): Body<DownloadPatch>,
 ) -> Result<Json<Download>, ApiError> {
+    check_rate(patch.rate_limit)?;
     if let Some(url) = &patch.url {
         patch.url = Some(check_url(url)?.into());
     }
@@ -272,7 +285,7 @@ fn file_missing() -> ApiError {
         StatusCode::NOT_FOUND,
         code::FILE_MISSING,
         "The file is no longer where Weir put it.",
-        Some(Action::StartOver),
+        Some(Action::OpenPage),
     )
 }
 

@@ -71,9 +71,20 @@ pub(super) async fn authorize(State(door): Shared, request: Request, next: Next)
     next.run(request).await
 }
 
+/// In front of every open route: content type.
+pub(super) async fn judge_type(request: Request, next: Next) -> Response {
+    match check_content_type(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
 /// What is nowhere: a stranger learns only that he is one.
 pub(super) async fn not_found(State(door): Shared, request: Request) -> ApiError {
-    check_credentials(&door, request.method(), request.headers()).err().unwrap_or_else(ApiError::not_found)
+    check_content_type(request.headers())
+        .and_then(|()| check_credentials(&door, request.method(), request.headers()))
+        .err()
+        .unwrap_or_else(ApiError::not_found)
 }
 
 /// The connection's buffer bounds a head that trickles in; one that arrives at once is measured here.
@@ -154,7 +165,7 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// A body is JSON, and says so: forms and text, which any site may send, end here.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     let is_json =
@@ -241,7 +252,7 @@ fn dress(headers: &mut HeaderMap, allowed_origin: Option<HeaderValue>) {
         );
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("authorization, content-type"),
+            HeaderValue::from_static("authorization, content-type, x-weir"),
         );
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-total-count"));
         headers.append(header::VARY, HeaderValue::from_static("Origin"));

@@ -37,6 +37,8 @@ pub(crate) struct Door {
     pub(crate) config: Config,
     /// The port the door is open on.
     pub(crate) port: u16,
+    /// `http://ADDRESS:PORT`.
+    pub(crate) url: String,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) engine: Engine,
@@ -48,13 +50,13 @@ pub(crate) type Shared = State<Arc<Door>>;
 impl Door {
     pub(crate) fn new(
         config: Config,
-        port: u16,
+        (port, url): (u16, String),
         token: Token,
         store: Store,
         queue: Queue,
         engine: Engine,
     ) -> Self {
-        Self { config, port, store, queue, engine, credentials: Credentials::new(token, port) }
+        Self { config, port, url, store, queue, engine, credentials: Credentials::new(token, port) }
     }
 }
 
@@ -64,7 +66,8 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/health", get(health))
         .route("/session", post(session::open))
         .route("/", get(page::index_or_socket))
-        .merge(page::assets());
+        .merge(page::assets())
+        .route_layer(middleware::from_fn(guard::judge_type));
     let closed = Router::new()
         .route("/session/ticket", post(session::ticket))
         .route("/ws", get(ws::upgrade))

@@ -73,9 +73,10 @@ fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }
 
-pub(super) async fn add(home: &Home, args: AddArgs, json: bool) -> anyhow::Result<()> {
+pub(super) async fn add(home: &Home, args: AddArgs, json: bool) -> anyhow::Result<ExitCode> {
     if args.name.is_some() && args.urls.len() > 1 {
-        anyhow::bail!("--output names one file, and there are {} addresses", args.urls.len());
+        eprintln!("weir: --output names one file, and there are {} addresses", args.urls.len());
+        return Ok(ExitCode::from(2));
     }
     let remote = Remote::find_or_start(home).await?;
     for url in args.urls {
@@ -94,7 +95,7 @@ pub(super) async fn add(home: &Home, args: AddArgs, json: bool) -> anyhow::Resul
         let row: Download = remote.post_json("/download", &new).await?;
         if json { say_json(&row)? } else { say(&output::line(&row))? }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Result<()> {

@@ -159,7 +159,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn ask_daemon(home: &Home, command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Add(args) => manage::add(home, args, json).await?,
+        Command::Add(args) => return manage::add(home, args, json).await,
         Command::List(args) => manage::list(home, &args, json).await?,
         Command::Pause(Ids { ids }) => return manage::act(home, &ids, "pause", json).await,
         Command::Resume(Ids { ids }) => return manage::act(home, &ids, "resume", json).await,

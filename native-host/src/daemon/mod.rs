@@ -69,7 +69,8 @@ fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
 
 async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
     let listeners = bind(home, &config)?;
-    let port = listeners.first().context("no address to listen on")?.local_addr()?.port();
+    let address = listeners.first().context("no address to listen on")?.local_addr()?;
+    let (port, url) = (address.port(), format!("http://{address}"));
     let token = Token::load_or_create(home)?;
     let store = Store::open(&home.database())
         .with_context(|| format!("cannot open the history {}", home.database().display()))?;
@@ -77,9 +78,13 @@ async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
         deny: Some(Arc::new(move |url: &url::Url| is_own_door(url, port))),
         ..EngineOptions::default()
     })?;
-    let limits = Limits { max_active: config.max_active, progress_hz: config.progress_hz };
+    let limits = Limits {
+        max_active: config.max_active,
+        progress_hz: config.progress_hz,
+        rate_limit: config.rate_limit.unwrap_or(0),
+    };
     let queue = Queue::start(store.clone(), engine.clone(), limits).await?;
-    let door = Arc::new(Door::new(config, port, token.clone(), store, queue.clone(), engine));
+    let door = Arc::new(Door::new(config, (port, url.clone()), token.clone(), store, queue.clone(), engine));
 
     let closing = CancellationToken::new();
     let connections = TaskTracker::new();
@@ -88,7 +93,6 @@ async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tokio::spawn(door::accept(listener, router.clone(), closing.clone(), connections.clone()));
     }
-    let url = format!("http://127.0.0.1:{port}");
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let published = Endpoint {
         url: url.clone(),
@@ -116,7 +120,7 @@ fn bind(home: &Home, config: &Config) -> anyhow::Result<Vec<StdListener>> {
     if config.port != 0 {
         return bind_all(config, config.port).map_err(|error| port_error(config.port, error));
     }
-    // Any port will do, but the last one keeps open pages and sockets working across a restart.
+    // Any port will do, but after a crash the last one keeps open pages and sockets working.
     if let Some(last) = endpoint::read(home)
         && let Ok(listeners) = bind_all(config, last.port)
     {
@@ -143,7 +147,7 @@ fn bind_all(config: &Config, port: u16) -> std::io::Result<Vec<StdListener>> {
             // A machine without IPv6 is served on IPv4 alone.
             Err(error)
                 if address.is_ipv6()
-                    && error.kind() == std::io::ErrorKind::AddrNotAvailable
+                    && error.kind() != std::io::ErrorKind::AddrInUse
                     && !listeners.is_empty() =>
             {
                 continue;

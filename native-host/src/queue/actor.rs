@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
-use weir_engine::{Engine, EngineError, Finished, Kind, Snapshot};
+use weir_engine::{Engine, EngineError, Finished, Kind, RateLimit, Snapshot};
 use weir_protocol::{
     Action, Download, DownloadId, DownloadPatch, DownloadStatus, ErrorInfo, Event, Progress,
 };
@@ -17,7 +17,7 @@ use super::{Command, Growing, Limits, QueueError};
 use crate::bus::Bus;
 use crate::endpoint::hex;
 use crate::failure;
-use crate::store::{Record, Store};
+use crate::store::{Record, RequestContext, Store};
 
 /// How many finished rows a snapshot carries besides all unfinished ones.
 const SNAPSHOT_HISTORY: u32 = 500;
@@ -41,6 +41,10 @@ pub(super) struct Actor {
     reports: mpsc::UnboundedSender<Report>,
     inbox: mpsc::UnboundedReceiver<Report>,
     last_saved: tokio::time::Instant,
+    /// Changes the store has refused so far, a full disk most likely; tried again at every tick.
+    unsaved: BTreeMap<DownloadId, Record>,
+    /// Above the limits of single downloads.
+    global_limit: Arc<RateLimit>,
 }
 
 impl Actor {
@@ -60,8 +64,19 @@ impl Actor {
             }
             rows.insert(record.download.id, record);
         }
-        let last_saved = tokio::time::Instant::now();
-        Ok(Self { store, engine, limits, bus, rows, jobs: HashMap::new(), reports, inbox, last_saved })
+        Ok(Self {
+            store,
+            engine,
+            bus,
+            rows,
+            jobs: HashMap::new(),
+            reports,
+            inbox,
+            last_saved: tokio::time::Instant::now(),
+            unsaved: BTreeMap::new(),
+            global_limit: Arc::new(RateLimit::new(limits.rate_limit)),
+            limits,
+        })
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -81,7 +96,7 @@ impl Actor {
                 },
                 Some(report) = self.inbox.recv() => self.heed(report).await,
                 // Nothing runs, nothing ticks: an idle daemon uses no CPU.
-                _ = tick_when(&mut tick, !self.jobs.is_empty()) => self.tick().await,
+                _ = tick_when(&mut tick, !self.jobs.is_empty() || !self.unsaved.is_empty()) => self.tick().await,
             }
         }
     }
@@ -193,6 +208,7 @@ impl Actor {
             self.remove_partial(id).await;
         }
         self.store.delete(id).await?;
+        self.unsaved.remove(&id);
         self.rows.remove(&id);
         if files && record.download.status == DownloadStatus::Completed {
             let path = record.directory.join(&record.download.filename);
@@ -225,7 +241,7 @@ impl Actor {
 
     /// The row, from memory when it is unfinished, else from the store.
     async fn record(&self, id: DownloadId) -> Result<Record, QueueError> {
-        match self.rows.get(&id) {
+        match self.unsaved.get(&id).or_else(|| self.rows.get(&id)) {
             Some(record) => Ok(record.clone()),
             None => self.store.get(id).await?.ok_or(QueueError::NotFound(id)),
         }
@@ -239,9 +255,15 @@ impl Actor {
         Ok(rows)
     }
 
-    /// Store, memory, event: the one way a row changes.
+    /// Store, memory, event: the one way a row changes. A command that cannot be stored is not carried out.
     async fn commit(&mut self, record: Record) -> Result<Download, QueueError> {
         self.store.update(record.clone()).await?;
+        self.unsaved.remove(&record.download.id);
+        Ok(self.apply(record))
+    }
+
+    /// Memory, then event.
+    fn apply(&mut self, record: Record) -> Download {
         let download = record.download.clone();
         if matches!(download.status, DownloadStatus::Completed | DownloadStatus::Cancelled) {
             self.rows.remove(&download.id);
@@ -249,14 +271,28 @@ impl Actor {
             self.rows.insert(download.id, record);
         }
         self.announce(&download);
-        Ok(download)
+        download
     }
 
-    /// The same for changes nobody waits for.
-    async fn commit_or_log(&mut self, record: Record) {
+    /// The same for what has happened already: it holds whether or not the store takes it now.
+    async fn record_fact(&mut self, record: Record) {
         let id = record.download.id;
-        if let Err(error) = self.commit(record).await {
-            tracing::error!(id, %error, "a change could not be stored");
+        match self.store.update(record.clone()).await {
+            Ok(()) => drop(self.unsaved.remove(&id)),
+            Err(error) => {
+                tracing::error!(id, %error, "a change could not be stored and is tried again");
+                self.unsaved.insert(id, record.clone());
+            }
+        }
+        self.apply(record);
+    }
+
+    async fn save_unsaved(&mut self) {
+        for (id, record) in self.unsaved.clone() {
+            if self.store.update(record).await.is_err() {
+                return;
+            }
+            self.unsaved.remove(&id);
         }
     }
 
@@ -304,10 +340,14 @@ impl Actor {
                 .min_by_key(|record| (std::cmp::Reverse(record.download.priority), record.download.id))
                 .cloned();
             let Some(mut record) = next else { return };
-            let job = job::start(&self.engine, &record, self.reports.clone());
-            self.jobs.insert(record.download.id, job);
             record.download.status = DownloadStatus::Resolving;
-            self.commit_or_log(record).await;
+            self.record_fact(record.clone()).await;
+            let limit = Arc::new(RateLimit::with_parent(
+                record.download.rate_limit.unwrap_or(0),
+                Arc::clone(&self.global_limit),
+            ));
+            let job = job::start(&self.engine, &record, limit, self.reports.clone());
+            self.jobs.insert(record.download.id, job);
         }
     }
 
@@ -351,7 +391,7 @@ impl Actor {
             (row.status, row.filename.clone(), row.kind, row.quality.clone(), row.total_bytes, record.settled)
         };
         if settled(&before) != settled(&record) {
-            self.commit_or_log(record).await;
+            self.record_fact(record).await;
         }
     }
 
@@ -385,7 +425,9 @@ impl Actor {
                     row.quality = finished.quality;
                 }
                 record.set_filename(&finished.filename);
-                self.commit_or_log(record).await;
+                // Needed for resuming only, and secrets: a finished download has no more use for them.
+                record.request = RequestContext::default();
+                self.record_fact(record).await;
                 self.bus.send(&Event::Progress(Progress {
                     id,
                     progress: 100.0,
@@ -393,8 +435,10 @@ impl Actor {
                     ..Progress::default()
                 }));
             }
-            // Paused, or resumed again before it had ended.
-            Err(JobError::Engine(EngineError::Stopped)) => self.commit_or_log(record).await,
+            // Paused, or resumed again before it had ended, or the daemon stops.
+            Err(JobError::Engine(EngineError::Stopped)) if job.stop.is_cancelled() => {
+                self.record_fact(record).await;
+            }
             Err(error) if record.download.status.is_running() => {
                 let info = match error {
                     JobError::Engine(error) => failure::describe(&error),
@@ -403,7 +447,7 @@ impl Actor {
                 self.fail(record, info).await;
             }
             // A failure after a pause is for the next attempt to meet.
-            Err(_) => self.commit_or_log(record).await,
+            Err(_) => self.record_fact(record).await,
         }
     }
 
@@ -412,7 +456,7 @@ impl Actor {
         tracing::info!(id, code = info.code, "a download failed");
         record.download.status = DownloadStatus::Error;
         record.download.error = Some(info.clone());
-        self.commit_or_log(record).await;
+        self.record_fact(record).await;
         self.bus.send(&Event::Error { id, error: info.message, code: info.code, action: info.action });
     }
 
@@ -437,6 +481,9 @@ impl Actor {
                 }));
             }
             figures.push((*id, row.received_bytes, row.progress));
+        }
+        if self.last_saved.elapsed() >= SAVE_EVERY {
+            self.save_unsaved().await;
         }
         if self.last_saved.elapsed() >= SAVE_EVERY && !figures.is_empty() {
             self.last_saved = tokio::time::Instant::now();
@@ -472,6 +519,7 @@ impl Actor {
         if tokio::time::timeout(STOP_PATIENCE, all_ended).await.is_err() {
             tracing::warn!("some downloads did not end in time; their journals are at most a second behind");
         }
+        self.save_unsaved().await;
     }
 }
 

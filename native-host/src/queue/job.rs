@@ -51,11 +51,15 @@ pub(super) struct Job {
 }
 
 /// Starts the engine on a row.
-pub(super) fn start(engine: &Engine, record: &Record, reports: mpsc::UnboundedSender<Report>) -> Job {
+pub(super) fn start(
+    engine: &Engine,
+    record: &Record,
+    limit: Arc<RateLimit>,
+    reports: mpsc::UnboundedSender<Report>,
+) -> Job {
     let id = record.download.id;
     let stop = CancellationToken::new();
     let monitor = Arc::new(Monitor::default());
-    let limit = Arc::new(RateLimit::new(record.download.rate_limit.unwrap_or(0)));
     let job = Job {
         stop: stop.clone(),
         monitor: Arc::clone(&monitor),

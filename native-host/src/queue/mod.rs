@@ -79,6 +79,8 @@ pub(crate) struct Limits {
     pub(crate) max_active: usize,
     /// Progress frames a second for each download.
     pub(crate) progress_hz: f64,
+    /// Bytes per second of all downloads together; 0 is unlimited.
+    pub(crate) rate_limit: u64,
 }
 
 /// A handle to the queue; clones talk to the same one.

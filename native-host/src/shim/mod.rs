@@ -1,8 +1,8 @@
 //! The native-messaging shim: what the browser starts, with `chrome-extension://ID/` as its argument.
 //!
 //! Answers `hello` with where the daemon is and what opens its door, and relays the daemon's events after `watch`.
-//! Never downloads and keeps nothing. Invariants: stdout carries frames only; the process ends when stdin does, or
-//! when a write fails; the daemon it may have started lives on.
+//! Never downloads and keeps nothing. Invariants: stdout carries frames only; the process ends when stdin does, when
+//! a write fails, or when there is nothing more to relay; the daemon it may have started lives on.
 
 mod frame;
 mod watch;
@@ -10,6 +10,7 @@ mod watch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use weir_protocol::{Action, NativeRequest, NativeResponse, PROTOCOL_VERSION, code};
 
 use crate::config::Config;
@@ -67,6 +68,8 @@ async fn serve(
     mut output: impl AsyncWrite + Unpin + Send,
 ) {
     let (frames, mut outgoing) = mpsc::channel::<String>(64);
+    // A relay that has ended ends the conversation: the browser then knows that it follows nothing any more.
+    let relay_ended = CancellationToken::new();
     let write = async {
         while let Some(json) = outgoing.recv().await {
             if let Err(problem) = frame::write(&mut output, &json).await {
@@ -77,7 +80,12 @@ async fn serve(
     };
     let read = async {
         let mut watching: Option<JoinHandle<()>> = None;
-        while let Ok(incoming) = frame::read(&mut input).await {
+        loop {
+            let incoming = tokio::select! {
+                incoming = frame::read(&mut input) => incoming,
+                () = relay_ended.cancelled() => break,
+            };
+            let Ok(incoming) = incoming else { break };
             let (answer, go_on) = match incoming {
                 Incoming::End => break,
                 Incoming::TooLarge(length) => (
@@ -85,7 +93,7 @@ async fn serve(
                     false,
                 ),
                 Incoming::Frame(bytes) => {
-                    (obey(&home, refusal.as_ref(), &bytes, &mut watching, &frames).await, true)
+                    (obey(&home, refusal.as_ref(), &bytes, &mut watching, &frames, &relay_ended).await, true)
                 }
             };
             if let Some(answer) = answer
@@ -117,6 +125,7 @@ async fn obey(
     bytes: &[u8],
     watching: &mut Option<JoinHandle<()>>,
     frames: &mpsc::Sender<String>,
+    relay_ended: &CancellationToken,
 ) -> Option<NativeResponse> {
     let request = match serde_json::from_slice(bytes) {
         Ok(request) => request,
@@ -138,7 +147,11 @@ async fn obey(
             if let Some(task) = watching.take() {
                 task.abort();
             }
-            *watching = Some(tokio::spawn(watch::relay(home.clone(), frames.clone())));
+            let (relay, ended) = (watch::relay(home.clone(), frames.clone()), relay_ended.clone());
+            *watching = Some(tokio::spawn(async move {
+                relay.await;
+                ended.cancel();
+            }));
             None
         }
     }

@@ -41,6 +41,7 @@ impl Store {
         // A power cut may lose the last transactions but never the file; downloads resume from their journals.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        rows::define_search(&connection)?;
         migrations::migrate(&mut connection)?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
@@ -83,7 +84,7 @@ impl Store {
             for (id, received, percent) in figures {
                 transaction.execute(
                     "UPDATE downloads SET received_bytes = ?2, progress = ?3 WHERE id = ?1",
-                    params![id, received, percent / 100.0],
+                    params![id, rows::storable(received), (percent / 100.0).clamp(0.0, 1.0)],
                 )?;
             }
             transaction.commit()
@@ -224,6 +225,12 @@ mod tests {
         assert_eq!((rows.len(), total), (4, 10));
         assert!(rows[0].id > rows[1].id, "newest first");
 
+        let mut row = record("http://h/x", DownloadStatus::Paused);
+        row.download.title = Some("Ärger am Wehr".into());
+        row.download.filename = "z.bin".into();
+        store.insert(row).await.unwrap();
+        let query = ListQuery { text: Some("ärger".into()), ..ListQuery::default() };
+        assert_eq!(store.list(query).await.unwrap().1, 1);
         let query = ListQuery { text: Some("about weirs".into()), ..ListQuery::default() };
         assert_eq!(store.list(query).await.unwrap().1, 1);
         // `%` and `_` are ordinary characters of a search.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
@@ -164,8 +165,9 @@ fn request_text(request: &RequestContext) -> StoreResult<String> {
 }
 
 pub(super) fn insert(db: &Connection, mut record: Record) -> StoreResult<Record> {
+    let transaction = db.unchecked_transaction()?;
     let download = &record.download;
-    db.execute(
+    transaction.execute(
         "INSERT INTO downloads (url, filename, status, created_at, kind, directory, request)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
@@ -178,9 +180,15 @@ pub(super) fn insert(db: &Connection, mut record: Record) -> StoreResult<Record>
             request_text(&record.request)?,
         ],
     )?;
-    record.download.id = db.last_insert_rowid();
-    update(db, &record)?;
+    record.download.id = transaction.last_insert_rowid();
+    update(&transaction, &record)?;
+    transaction.commit()?;
     Ok(record)
+}
+
+/// SQLite counts to 2⁶³−1. A server may claim more; no disk holds it.
+pub(super) fn storable(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
@@ -205,10 +213,10 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
         download.page_url,
         download.title,
         download.quality,
-        download.received_bytes,
-        download.total_bytes,
+        storable(download.received_bytes),
+        download.total_bytes.map(storable),
         download.priority,
-        download.rate_limit,
+        download.rate_limit.map(storable),
         download.category,
         download.sha256,
         error.as_ref().map(|error| &error.code),
@@ -263,6 +271,22 @@ impl Default for ListQuery {
     }
 }
 
+/// Defines `found(text, field…)`: whether any field has the lower-case text in it, whatever its own case. SQLite's LIKE knows
+/// the cases of ASCII only, and takes `%` and `_` for patterns.
+pub(super) fn define_search(db: &Connection) -> StoreResult<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    db.create_scalar_function("found", -1, flags, |context| {
+        let text: String = context.get(0)?;
+        for field in 1..context.len() {
+            if context.get::<Option<String>>(field)?.is_some_and(|field| field.to_lowercase().contains(&text))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+}
+
 pub(super) fn list(db: &Connection, query: &ListQuery) -> StoreResult<(Vec<Download>, u64)> {
     let mut conditions = Vec::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
@@ -275,11 +299,8 @@ pub(super) fn list(db: &Connection, query: &ListQuery) -> StoreResult<(Vec<Downl
     one_of("status", query.statuses.iter().map(|status| status.as_str()).collect());
     one_of("kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
     if let Some(text) = query.text.as_deref().filter(|text| !text.is_empty()) {
-        let fields =
-            ["filename", "title", "url", "page_url"].map(|field| format!("{field} LIKE ? ESCAPE '\\'"));
-        conditions.push(format!("({})", fields.join(" OR ")));
-        let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        values.extend(fields.iter().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>));
+        conditions.push("found(?, filename, title, url, page_url)".to_owned());
+        values.push(Box::new(text.to_lowercase()));
     }
     let filter =
         if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
