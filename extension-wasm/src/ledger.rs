@@ -69,7 +69,9 @@ impl Ledger {
                     self.rows.remove(at);
                 }
             }
-            // `error` repeats what the `download` frame before it said.
+            // With an `id` it repeats what the `download` frame before it said; without one it is the host's last word:
+            // the daemon was stopped, nothing runs any more, and nobody waits for it.
+            Some("error") if get(frame, "id").is_undefined() => self.rows.clear(),
             _ => {}
         }
     }

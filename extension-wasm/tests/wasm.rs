@@ -306,6 +306,10 @@ fn a_snapshot_cut_off_does_not_linger() {
     assert!(ledger.is_active(), "known until the new connection says otherwise");
     apply(&mut ledger, &snapshot(vec![download(2, DownloadStatus::Queued)], false));
     assert_eq!(kept(&ledger).iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+    ledger.apply(&js(r#"{"type":"error","id":2,"error":"x","code":"timeout","action":"retry"}"#));
+    assert!(ledger.is_active(), "the row says itself how it stands");
+    ledger.apply(&js(r#"{"type":"error","code":"daemon_unavailable","message":"x","action":null}"#));
+    assert!(!ledger.is_active(), "a daemon stopped on purpose is not waited for");
 }
 
 #[wasm_bindgen_test]

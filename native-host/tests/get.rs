@@ -1,6 +1,6 @@
 //! `weir get`: exit status, output, and kill −9 at random moments.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod support;
 
