@@ -60,9 +60,9 @@ impl Names {
         self.with(".part.mux")
     }
 
-    fn all(&self) -> [PathBuf; 4] {
-        // The journal last: as long as it is there, the rest can be found again.
-        [self.part(), self.audio(), self.mux(), self.journal()]
+    /// All but the journal.
+    fn working(&self) -> [PathBuf; 3] {
+        [self.part(), self.audio(), self.mux()]
     }
 }
 
@@ -73,22 +73,63 @@ pub fn partial_path(directory: &Path, filename: &str) -> PathBuf {
 }
 
 /// Removes every working file of a download that is not running: `NAME.part`, `NAME.part.weir` and those of a stream.
-/// Files that are not there are no error.
+/// Files that are not there are no error. False when somebody works with them: then nothing is touched, because a name
+/// that was given up may be another download's by now.
 ///
 /// # Errors
 /// A file exists and cannot be removed.
-pub fn remove_partial(directory: &Path, filename: &str) -> io::Result<()> {
+pub fn remove_partial(directory: &Path, filename: &str) -> io::Result<bool> {
     // A name from outside must not reach other folders.
     if Path::new(filename).components().count() != 1 || filename.contains(['/', '\0']) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
     }
-    for path in Names::new(directory, filename).all() {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    let names = Names::new(directory, filename);
+    let journal = match Journal::open(&names.journal()) {
+        Ok((journal, _)) => journal,
+        Err(Unavailable::Busy) => return Ok(false),
+        Err(Unavailable::Io(error)) => return Err(error),
+        Err(Unavailable::Absent) => {
+            if !names.working().iter().any(|path| exists(path)) {
+                return Ok(true);
+            }
+            // Reserved while orphans are cleared away, so that nobody takes the name in between.
+            match Journal::create(&names.journal()) {
+                Ok(journal) => journal,
+                Err(Unavailable::Absent | Unavailable::Busy) => return Ok(false),
+                Err(Unavailable::Io(error)) => return Err(error),
+            }
         }
+    };
+    remove_all(&names, journal)
+}
+
+/// Removes the working files and last, because as long as it is there the rest can be found again, the journal. False
+/// when a program that is not ours holds one of them.
+fn remove_all(names: &Names, journal: Journal) -> io::Result<bool> {
+    let mut free = true;
+    for path in names.working() {
+        if held(&path) {
+            free = false;
+            continue;
+        }
+        remove_if_there(&path)?;
     }
-    Ok(())
+    journal.remove().map(|()| free)
+}
+
+/// A lock on a working file is never ours: ours is on the journal.
+fn held(path: &Path) -> bool {
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file
+        && File::open(path)
+            .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whose partial it is: method, address and body, hashed because addresses carry tokens.
@@ -136,8 +177,7 @@ impl Part {
                     }
                     // No whole record: nothing in the partial can be trusted, and it is ours to take away.
                     Ok((journal, None)) => {
-                        remove_partial(directory, &names.filename).map_err(EngineError::disk)?;
-                        drop(journal);
+                        remove_all(&names, journal).map_err(EngineError::disk)?;
                         Ok(None)
                     }
                     Err(Unavailable::Absent) => Ok(None),
@@ -239,10 +279,8 @@ impl Part {
 
     /// Takes the working files away.
     pub(crate) fn clear(self) {
-        for path in [self.names.part(), self.names.audio(), self.names.mux()] {
-            if let Err(error) = std::fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
+        for path in self.names.working() {
+            if let Err(error) = remove_if_there(&path) {
                 tracing::warn!(%error, "a working file could not be removed");
             }
         }
@@ -339,8 +377,34 @@ mod tests {
         assert!(Part::adopt(dir.path(), Some("a.bin"), &Partial::SameUrl, "mine").unwrap().is_some());
         assert!(Part::adopt(dir.path(), None, &Partial::Named("a.bin".into()), "other").unwrap().is_some());
         assert!(Part::adopt(dir.path(), None, &Partial::Fresh, "mine").unwrap().is_none());
-        remove_partial(dir.path(), "a.bin").unwrap();
+        assert!(remove_partial(dir.path(), "a.bin").unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(remove_partial(dir.path(), "../a.bin").is_err());
+    }
+
+    #[test]
+    fn working_files_go_only_when_nobody_works_with_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = || std::fs::read_dir(dir.path()).unwrap().count();
+        assert!(remove_partial(dir.path(), "a.bin").unwrap());
+        assert_eq!(count(), 0);
+        let part = Part::create(dir.path(), "a.bin", "k").unwrap();
+        for path in part.names.working() {
+            std::fs::write(path, "bytes").unwrap();
+        }
+        assert!(!remove_partial(dir.path(), "a.bin").unwrap());
+        assert_eq!(count(), 4);
+        drop(part);
+        assert!(remove_partial(dir.path(), "a.bin").unwrap());
+        assert_eq!(count(), 0);
+        // What lost its journal goes too, unless another program holds it.
+        let orphan = partial_path(dir.path(), "a.bin");
+        let file = File::create(&orphan).unwrap();
+        file.lock().unwrap();
+        assert!(!remove_partial(dir.path(), "a.bin").unwrap());
+        assert!(orphan.exists() && count() == 1);
+        drop(file);
+        assert!(remove_partial(dir.path(), "a.bin").unwrap());
+        assert_eq!(count(), 0);
     }
 }

@@ -751,6 +751,32 @@ async fn one_worker_for_one_partial() {
 }
 
 #[tokio::test]
+async fn what_another_download_took_over_is_not_removed() {
+    let data = Arc::new(noise(42, 6 * MIB));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request| serve(&data, request).slowly(MIB / 16, Duration::from_millis(20))
+    })
+    .await;
+    let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
+    begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
+    let monitor = Arc::new(Monitor::new());
+    let mut second = job(server.url("/file.bin"), dir.path());
+    second.partial = Partial::Named("file.bin".into());
+    let second = engine.download(second, Arc::clone(&monitor), CancellationToken::new());
+    tokio::pin!(second);
+    let before = server.requests().len();
+    while server.requests().len() == before {
+        tokio::select! {
+            outcome = &mut second => panic!("{outcome:?}"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    assert!(!weir_engine::remove_partial(dir.path(), "file.bin").unwrap());
+    assert_whole(&second.await.unwrap(), &data, dir.path());
+}
+
+#[tokio::test]
 async fn the_limit_holds_and_can_be_lifted() {
     let data = noise(51, 4 * MIB);
     let server = Server::start({
