@@ -5,6 +5,7 @@
 //! understood is refused before the first segment is asked for.
 
 mod cipher;
+mod length;
 mod plan;
 mod playlist;
 mod segment;
@@ -21,7 +22,7 @@ use weir_media::hls::{MediaPlaylist, Playlist};
 
 use crate::journal::{self, FinishedState, HlsState, State, TrackState};
 use crate::monitor::{Monitor, Phase};
-use crate::mp4::{self, TrackKind};
+use crate::mp4;
 use crate::net::{Answer, Net};
 use crate::part::Part;
 use crate::{EngineError, Finished, Job, Kind, digest, mux, resolve};
@@ -38,6 +39,8 @@ pub(crate) struct Ready {
     tracks: Vec<MediaPlaylist>,
     quality: Option<String>,
     audio_only: bool,
+    /// The result must have a picture. False when the playlist does not say so: then it may have one.
+    has_picture: bool,
     ffmpeg: PathBuf,
 }
 
@@ -49,6 +52,7 @@ pub(crate) async fn prepare(net: &Net, job: &Job, answer: &mut Answer) -> Result
             tracks: vec![media],
             quality: None,
             audio_only: is_audio_wish(job),
+            has_picture: false,
             ffmpeg: PathBuf::new(),
         },
         Playlist::Multivariant(multivariant) => {
@@ -65,7 +69,13 @@ pub(crate) async fn prepare(net: &Net, job: &Job, answer: &mut Answer) -> Result
             if let Some(url) = &choice.audio {
                 tracks.push(media_playlist(net, &visitor, url, &[]).await?);
             }
-            Ready { tracks, quality: choice.label, audio_only, ffmpeg: PathBuf::new() }
+            Ready {
+                tracks,
+                quality: choice.label,
+                audio_only,
+                has_picture: choice.has_picture && !audio_only,
+                ffmpeg: PathBuf::new(),
+            }
         }
     };
     ready.tracks.iter().try_for_each(plan::check)?;
@@ -128,7 +138,7 @@ pub(crate) async fn run(
         outcome?;
     }
     monitor.set_phase(Phase::Finishing);
-    finish(job, &ready, recorder.part, &paths, stop).await
+    finish(job, ready, recorder.part, &paths, stop).await
 }
 
 /// Takes up what an earlier run left, if it is of the same stream and really on the disk.
@@ -175,7 +185,7 @@ fn recorder(
 
 async fn finish(
     job: &Job,
-    ready: &Ready,
+    ready: Ready,
     part: Part,
     paths: &[PathBuf; 2],
     stop: &CancellationToken,
@@ -198,8 +208,8 @@ async fn finish(
         () = stop.cancelled() => return Err(EngineError::Stopped),
         muxed = mux::run(&plan) => muxed?,
     }
-    let (tracks, quality, wanted) = (ready.tracks.clone(), ready.quality.clone(), job.sha256);
-    let concluded = tokio::task::spawn_blocking(move || conclude(part, &output, &tracks, quality, wanted));
+    let wanted = job.sha256;
+    let concluded = tokio::task::spawn_blocking(move || conclude(part, &output, ready, wanted));
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
 }
 
@@ -207,12 +217,14 @@ async fn finish(
 fn conclude(
     part: Part,
     output: &Path,
-    tracks: &[MediaPlaylist],
-    quality: Option<String>,
+    ready: Ready,
     wanted: Option<[u8; 32]>,
 ) -> Result<Finished, EngineError> {
+    let Ready { tracks, quality, has_picture, .. } = ready;
     let mut file = File::open(output).map_err(EngineError::disk)?;
-    check_length(&mut file, tracks)?;
+    let found = mp4::tracks(&mut file)
+        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
+    length::check(&found, &tracks, has_picture)?;
     let (bytes, sha256) = digest::of_file(&mut file).map_err(EngineError::disk)?;
     if wanted.is_some_and(|wanted| wanted != sha256) {
         return Err(EngineError::ChecksumMismatch { algorithm: "SHA-256", stated_by: "the caller" });
@@ -232,39 +244,4 @@ fn conclude(
     let path = part.finish(output, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration })
-}
-
-/// Compares the finished file with what the playlists promised.
-fn check_length(file: &mut File, tracks: &[MediaPlaylist]) -> Result<(), EngineError> {
-    let found = mp4::tracks(file)
-        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
-    let Some(main) = tracks.first() else { return Ok(()) };
-    let longest = |kind: Option<TrackKind>| {
-        found
-            .iter()
-            .filter(|track| kind.is_none_or(|kind| track.kind == kind))
-            .map(|track| track.duration.as_secs_f64())
-            .fold(0.0, f64::max)
-    };
-    let compare = |media: &MediaPlaylist, actual_s: f64| {
-        let expected_s = media.duration().as_secs_f64();
-        let fits = (actual_s - expected_s).abs() <= plan::tolerance(media);
-        if fits { Ok(()) } else { Err(EngineError::DurationMismatch { expected_s, actual_s }) }
-    };
-    compare(main, longest(None))?;
-    if let Some(audio) = tracks.get(1) {
-        compare(audio, longest(Some(TrackKind::Audio)))?;
-    }
-    // The sum can be right although a piece is missing in the middle: then one sample lasts as long as the hole.
-    for track in found.iter().filter(|track| track.kind == TrackKind::Audio) {
-        let media = tracks.get(1).unwrap_or(main);
-        if plan::largest_gap(media).is_some_and(|gap| track.longest_sample > gap) {
-            let expected_s = media.duration().as_secs_f64();
-            return Err(EngineError::DurationMismatch {
-                expected_s,
-                actual_s: expected_s - track.longest_sample.as_secs_f64(),
-            });
-        }
-    }
-    Ok(())
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Largest index that is read; hours of video need a few MiB.
 const MAX_MOOV: u64 = 256 * 1024 * 1024;
+/// A picture that stays longer than this is a still.
+const STILL: Duration = Duration::from_millis(250);
 
 /// One track.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) struct Track {
     pub(crate) samples: u64,
     /// Longest single sample, the last one aside: a hole in the stream looks like that.
     pub(crate) longest_sample: Duration,
+    /// Part of `duration` in samples that are no stills.
+    pub(crate) moving: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +105,14 @@ fn track(trak: &[u8]) -> Option<Track> {
     let all_but_last =
         entries.iter().enumerate().filter(|(at, (count, _))| *at + 1 < entries.len() || *count > 1);
     let longest = all_but_last.map(|(_, (_, delta))| *delta).max().unwrap_or_default();
+    let moving = entries
+        .iter()
+        .filter(|(_, delta)| seconds(*delta, timescale).is_some_and(|length| length <= STILL))
+        .fold(0_u64, |sum, (count, delta)| sum.saturating_add(count.saturating_mul(*delta)));
     Some(Track {
         kind,
         duration: seconds(sum, timescale)?,
+        moving: seconds(moving, timescale)?,
         samples,
         longest_sample: seconds(longest, timescale)?,
     })
@@ -183,6 +192,7 @@ mod tests {
                 duration: Duration::from_millis(200 + 6000 + 180 + 5000),
                 samples: 21,
                 longest_sample: Duration::from_secs(6),
+                moving: Duration::from_millis(200 + 180),
             }]
         );
     }

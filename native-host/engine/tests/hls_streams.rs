@@ -467,6 +467,63 @@ async fn a_segment_of_something_else_is_noticed() {
     }
 }
 
+/// A segment of the same length without its pictures, or without its sound.
+fn without(directory: &Path, segment: &str, dropped: &str) -> Vec<u8> {
+    let keep = format!("-{dropped}n");
+    ffmpeg(directory, &["-copyts", "-i", segment, "-c", "copy", &keep, "-f", "mpegts", "halved.bin"]);
+    std::fs::read(directory.join("halved.bin")).unwrap()
+}
+
+#[tokio::test]
+async fn a_whole_track_does_not_hide_one_that_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    stream(dir.path(), &["-hls_segment_filename", "s%d.ts"]);
+    for segment in ["s3.ts", "s7.ts"] {
+        for dropped in ["v", "a"] {
+            let (folder, body) = (dir.path().to_owned(), without(dir.path(), segment, dropped));
+            let server = Server::start(move |request| {
+                if request.path.trim_start_matches('/') == segment {
+                    Reply::new(200, body.clone())
+                } else {
+                    from_folder(&folder, request)
+                }
+            })
+            .await;
+            let (out, finished) = fetched(&server, "/list.m3u8", |_| {}).await;
+            let outcome = format!("{finished:?}");
+            assert!(
+                matches!(finished, Err(EngineError::DurationMismatch { .. })),
+                "{segment} {dropped}: {outcome}"
+            );
+            assert!(names(out.path()).iter().all(|name| name.contains(".part")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whole_sound_of_its_own_does_not_hide_a_cut_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    variants(dir.path());
+    let list = std::fs::read_to_string(dir.path().join("v0.m3u8")).unwrap();
+    let segments: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    for number in [1, segments.len() / 2, segments.len() - 1] {
+        // Transport stream packets that carry nothing, with a length of their own.
+        let (folder, path) = (dir.path().to_owned(), format!("/{}", segments[number]));
+        let server = Server::start(move |request| {
+            if request.path == path {
+                Reply::new(200, [&[0x47, 0x1F, 0xFF, 0x10][..], &[0xFF; 184]].concat().repeat(20))
+            } else {
+                from_folder(&folder, request)
+            }
+        })
+        .await;
+        let (out, finished) = fetched(&server, "/master.m3u8", |_| {}).await;
+        let outcome = format!("{finished:?}");
+        assert!(matches!(finished, Err(EngineError::DurationMismatch { .. })), "segment {number}: {outcome}");
+        assert!(names(out.path()).iter().all(|name| name.contains(".part")));
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_stream_is_refused_before_the_first_segment() {
     let drm = "#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n#EXTINF:1,\ns.ts\n#EXT-X-ENDLIST\n";

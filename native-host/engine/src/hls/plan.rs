@@ -22,6 +22,8 @@ pub(crate) struct Choice {
     pub(crate) label: Option<String>,
     pub(crate) video: Option<(Url, Vec<Url>)>,
     pub(crate) audio: Option<Url>,
+    /// The playlist says that there is something to see.
+    pub(crate) has_picture: bool,
 }
 
 /// Picks the quality and the sound that goes with it.
@@ -34,6 +36,7 @@ pub(crate) fn choose(playlist: &Multivariant, wish: &str) -> Result<Choice, Engi
             // An audio-only variant may name the very playlist that is its rendition.
             audio: audio.filter(|url| *url != variant.url),
             video: Some((variant.url.clone(), variant.backups.clone())),
+            has_picture: !variant.audio_only && (variant.height.is_some() || variant.frame_rate.is_some()),
         }
     };
     match playlist.choose(wish) {
@@ -43,7 +46,12 @@ pub(crate) fn choose(playlist: &Multivariant, wish: &str) -> Result<Choice, Engi
         Err(_) if wish.trim().eq_ignore_ascii_case("audio") => {
             let sound = playlist.variants.iter().find_map(|variant| playlist.audio_for(variant)?.url.clone());
             sound
-                .map(|url| Choice { label: Some("Audio".to_owned()), video: None, audio: Some(url) })
+                .map(|url| Choice {
+                    label: Some("Audio".to_owned()),
+                    video: None,
+                    audio: Some(url),
+                    has_picture: false,
+                })
                 .ok_or_else(|| no_such(wish))
         }
         Err(_) => Err(no_such(wish)),
