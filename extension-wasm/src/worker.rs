@@ -25,6 +25,9 @@ use crate::{badge, playlist, watch};
 /// Requests whose answer is awaited. A page has some dozens; beyond this the oldest are forgotten.
 const MAX_PENDING: usize = 2_000;
 
+/// How long after a vain look at a playlist it is looked at once more. Both together end before an idle worker does.
+const SECOND_LOOK_MS: i32 = 3_000;
+
 /// Addresses looked at in vain, so that a page that polls them is not looked at again and again.
 const MAX_REJECTED: usize = 500;
 
@@ -285,7 +288,12 @@ fn suspect(tab_id: i32, hit: Hit) {
 
 fn read(tab_id: i32, id: String, url: String) {
     wasm_bindgen_futures::spawn_local(async move {
-        let reading: Option<Reading> = playlist::read(&url).await;
+        let mut reading: Option<Reading> = playlist::read(&url).await;
+        if reading.is_none() {
+            // Most often the page's own requests hold all the connections the browser makes to one server.
+            chrome::sleep(SECOND_LOOK_MS).await;
+            reading = playlist::read(&url).await;
+        }
         WORKER.with(|worker| worker.registry.borrow_mut().read(tab_id, &id, reading));
         flush();
     });

@@ -49,6 +49,8 @@ scenario('a daemon killed in the middle of a download is recovered from by popup
   await found(machine, tab);
   const popup = await machine.popup(tab);
   const [name] = await offered(popup);
+  // The page's own slow requests may keep the worker from reading the playlist at its first look.
+  await qualityOf(popup, name).waitFor({ timeout: 30_000 });
   const smallest = (await qualityOf(popup, name).locator('option').count()) - 1;
   await qualityOf(popup, name).selectOption({ index: smallest });
   await downloadButton(popup, name).click();
