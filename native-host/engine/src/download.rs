@@ -1,7 +1,7 @@
 //! One job from its first request to its finished file.
 //!
 //! Owns the order of things: find a partial, ask, name, fetch, finish. Never moves bytes itself. Invariant: every
-//! way out leaves either a finished file or a journaled partial, and the lock on it released.
+//! way out leaves a journal, of a finished file or of a partial, and the lock on it released.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,7 +18,6 @@ use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, hls, resolv
 
 /// What the first answers led to.
 enum Plan {
-    Done(Finished),
     File(Box<(Part, file::Start)>),
     Hls(Box<Stream>),
 }
@@ -38,13 +37,28 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) -> Result<Finished, EngineError> {
     monitor.set_phase(Phase::Resolving);
+    if stop.is_cancelled() {
+        return Err(EngineError::Stopped);
+    }
+    part::prepare_directory(&job.directory)?;
+    let key = part::key_of(&job.source);
+    let mut adopted = Part::adopt(&job.directory, job.filename.as_deref(), &job.partial, &key)?;
+    if let Some((part, Record { boot, state: State::Finished(state), key })) = adopted {
+        monitor.set_filename(&part.names.filename);
+        let again = state.clone();
+        // Not to be stopped: a job that said it stopped must not finish later.
+        let concluded = tokio::task::spawn_blocking(move || conclude(part, &again));
+        match concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?? {
+            Ok(finished) => return Ok(finished),
+            Err(part) => adopted = Some((part, Record { key, boot, state: State::Finished(state) })),
+        }
+    }
     let plan = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(EngineError::Stopped),
-        plan = plan(net, job, monitor) => plan?,
+        plan = plan(net, job, monitor, adopted, &key) => plan?,
     };
     match plan {
-        Plan::Done(finished) => Ok(finished),
         Plan::File(plan) => {
             let (part, start) = *plan;
             file::run(net, job, monitor, stop, part, start).await
@@ -56,10 +70,13 @@ pub(crate) async fn run(
     }
 }
 
-async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineError> {
-    part::prepare_directory(&job.directory)?;
-    let key = part::key_of(&job.source);
-    let adopted = Part::adopt(&job.directory, job.filename.as_deref(), &job.partial, &key)?;
+async fn plan(
+    net: &Net,
+    job: &Job,
+    monitor: &Monitor,
+    adopted: Option<(Part, Record)>,
+    key: &str,
+) -> Result<Plan, EngineError> {
     // The name of a partial that is gone is still the name the caller knows the download by.
     let wanted = match &job.partial {
         Partial::Named(name) => Some(name.clone()),
@@ -70,13 +87,6 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
     if let Some((part, Record { boot, state, .. })) = adopted {
         monitor.set_filename(&part.names.filename);
         match state {
-            State::Finished(finished) => {
-                let concluded = tokio::task::spawn_blocking(move || conclude(part, &finished));
-                match concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?? {
-                    Ok(finished) => return Ok(Plan::Done(finished)),
-                    Err(part) => kept = Some(part),
-                }
-            }
             State::File(state) if job.kind != Some(Kind::Hls) => {
                 monitor.set_kind(Kind::File);
                 let names = part.names.clone();
@@ -89,7 +99,8 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
                 before = Some((boot, state));
                 kept = Some(part);
             }
-            State::File(_) | State::Hls(_) => kept = Some(part),
+            // One that says finished and is not is of no more use than one of another kind.
+            State::File(_) | State::Hls(_) | State::Finished(_) => kept = Some(part),
         }
     }
     let mut answer = file::ask_patiently(net, job, None).await?;
@@ -99,17 +110,17 @@ async fn plan(net: &Net, job: &Job, monitor: &Monitor) -> Result<Plan, EngineErr
     let kind = resolve::kind(&mut answer, job.kind).await?;
     monitor.set_kind(kind);
     match kind {
-        Kind::File => plan_file(job, monitor, answer, kept, wanted, &key).await,
+        Kind::File => plan_file(job, monitor, answer, kept, wanted, key).await,
         Kind::Hls => {
             let ready = hls::prepare(net, job, &mut answer).await?;
             let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
-            let part = reserve(job, monitor, kept, &name, &key)?;
+            let part = reserve(job, monitor, kept, &name, key)?;
             Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
     }
 }
 
-/// An earlier run had everything and was about to rename, or had renamed and was about to clear up. Gives the partial
+/// An earlier run had everything and was about to rename, or had renamed and was not settled. Gives the partial
 /// back when neither can be shown to be true any more. Blocks.
 fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>, EngineError> {
     let Some(sha256) = digest::unhex(&state.sha256) else { return Ok(Err(part)) };
@@ -117,6 +128,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         Kind::File => part.names.part(),
         Kind::Hls => part.names.mux(),
     };
+    let journal = part.names.journal();
     let finished = |path: PathBuf| Finished {
         filename: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         path,
@@ -125,6 +137,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         sha256,
         quality: state.quality.clone(),
         duration: state.duration_ms.map(Duration::from_millis),
+        journal,
     };
     if let Ok(mut file) = File::open(&working) {
         let same = digest::of_file(&mut file).is_ok_and(|found| found == (state.bytes, sha256));
@@ -140,7 +153,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
     if std::fs::symlink_metadata(&path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() == state.bytes)
     {
-        part.clear();
+        part.tidy();
         return Ok(Ok(finished(path)));
     }
     Ok(Err(part))

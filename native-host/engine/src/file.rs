@@ -252,7 +252,7 @@ async fn finish(written: crate::writer::Written, wanted: Option<[u8; 32]>) -> Re
     let finishing = tokio::task::spawn_blocking(move || {
         let bytes = written.size();
         let (part, digests) = written.verify(wanted)?;
-        let working = part.names.part();
+        let (working, journal) = (part.names.part(), part.names.journal());
         let path = part.finish(&working, |filename| {
             State::Finished(FinishedState {
                 filename: filename.to_owned(),
@@ -272,6 +272,7 @@ async fn finish(written: crate::writer::Written, wanted: Option<[u8; 32]>) -> Re
             sha256: digests.sha256,
             quality: None,
             duration: None,
+            journal,
         })
     });
     finishing.await.map_err(|error| EngineError::Internal(error.to_string()))?

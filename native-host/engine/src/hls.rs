@@ -241,7 +241,8 @@ fn conclude(
             duration_ms: duration.map(|duration| duration.as_millis() as u64),
         })
     };
+    let journal = part.names.journal();
     let path = part.finish(output, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration })
+    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration, journal })
 }

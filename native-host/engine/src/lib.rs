@@ -165,6 +165,20 @@ pub struct Finished {
     pub quality: Option<String>,
     /// By the playlist, for streams.
     pub duration: Option<Duration>,
+    /// Still there, so that a crash before [`Finished::settle`] is understood.
+    journal: PathBuf,
+}
+
+impl Finished {
+    /// Takes away the last trace of the download in the making. Until then the same job again, also after a crash,
+    /// ends with this file instead of another: call it once it has been recorded that the file is there. Does nothing
+    /// the second time. Blocks.
+    ///
+    /// # Errors
+    /// The journal exists and cannot be removed.
+    pub fn settle(&self) -> std::io::Result<()> {
+        part::settle(&self.journal, &self.filename)
+    }
 }
 
 /// Downloads things. Cheap to clone; all clones share their connections.
@@ -182,7 +196,7 @@ impl Engine {
         Ok(Self { net: net::Net::new(Arc::new(options))? })
     }
 
-    /// Brings `job` home. Progress is told through `monitor`. Cancelling `stop` ends it with
+    /// Brings `job` home; [`Finished::settle`] ends it. Progress is told through `monitor`. Cancelling `stop` ends it with
     /// [`EngineError::Stopped`], the partial kept and journaled so that a later job can go on.
     ///
     /// # Errors

@@ -252,7 +252,8 @@ impl Part {
         Record { key: self.key.clone(), boot: crate::journal::boot_id(), state }
     }
 
-    /// Gives a whole, verified and synced working file its final name, or the next free number, and clears up.
+    /// Gives a whole, verified and synced working file its final name, or the next free number, and clears up all but
+    /// the journal, which waits for [`settle`].
     pub(crate) fn finish(
         mut self,
         working: &Path,
@@ -267,7 +268,7 @@ impl Part {
             match rename_without_replacing(working, &target) {
                 Ok(()) => {
                     sync_directory(&self.names.directory);
-                    self.clear();
+                    self.tidy();
                     return Ok(target);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -277,16 +278,25 @@ impl Part {
         Err(EngineError::FilenameTaken { filename: self.names.filename })
     }
 
-    /// Takes the working files away.
-    pub(crate) fn clear(self) {
+    /// Takes the working files away and keeps the journal.
+    pub(crate) fn tidy(&self) {
         for path in self.names.working() {
             if let Err(error) = remove_if_there(&path) {
                 tracing::warn!(%error, "a working file could not be removed");
             }
         }
-        if let Err(error) = self.journal.remove() {
-            tracing::warn!(%error, "a journal could not be removed");
+    }
+}
+
+/// Removes `journal` if it says that `filename` is finished. One that says something else, is worked with or has gone
+/// is somebody else's business by now.
+pub(crate) fn settle(journal: &Path, filename: &str) -> io::Result<()> {
+    match Journal::open(journal) {
+        Ok((journal, Some(Record { state: State::Finished(state), .. }))) if state.filename == filename => {
+            journal.remove()
         }
+        Ok(_) | Err(Unavailable::Absent | Unavailable::Busy) => Ok(()),
+        Err(Unavailable::Io(error)) => Err(error),
     }
 }
 
@@ -324,10 +334,21 @@ fn sync_directory(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::FileState;
+    use crate::journal::{FileState, FinishedState};
 
     fn state(_: &str) -> State {
         State::File(FileState::default())
+    }
+
+    fn finished(filename: &str) -> State {
+        State::Finished(FinishedState {
+            filename: filename.to_owned(),
+            bytes: 3,
+            sha256: String::new(),
+            kind: crate::Kind::File,
+            quality: None,
+            duration_ms: None,
+        })
     }
 
     #[test]
@@ -351,12 +372,33 @@ mod tests {
         let part = Part::create(dir.path(), "a.bin", "k").unwrap();
         std::fs::write(part.names.part(), "new").unwrap();
         std::fs::write(part.names.target(), "somebody's").unwrap();
-        let working = part.names.part();
-        let path = part.finish(&working, state).unwrap();
+        let (working, journal) = (part.names.part(), part.names.journal());
+        let path = part.finish(&working, finished).unwrap();
         assert_eq!(path, dir.path().join("a (1).bin"));
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read(dir.path().join("a.bin")).unwrap(), b"somebody's");
+        assert!(journal.exists() && !working.exists());
+        settle(&journal, "a.bin").unwrap();
+        assert!(journal.exists(), "that is not the name it got");
+        settle(&journal, "a (1).bin").unwrap();
+        settle(&journal, "a (1).bin").unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_a_finished_journal_that_nobody_works_with_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::create(dir.path(), "a.bin", "k").unwrap();
+        let journal = part.names.journal();
+        let record = part.record(finished("a.bin"));
+        part.journal.write(&record, false).unwrap();
+        settle(&journal, "a.bin").unwrap();
+        assert!(journal.exists(), "somebody works with it");
+        let record = part.record(state(""));
+        part.journal.write(&record, false).unwrap();
+        drop(part);
+        settle(&journal, "a.bin").unwrap();
+        assert!(journal.exists(), "it is another download's");
     }
 
     #[test]

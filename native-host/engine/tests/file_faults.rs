@@ -777,6 +777,41 @@ async fn what_another_download_took_over_is_not_removed() {
 }
 
 #[tokio::test]
+async fn what_is_finished_and_not_settled_is_not_fetched_again() {
+    let data = Arc::new(noise(43, MIB));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request| serve(&data, request)
+    })
+    .await;
+    let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
+    let download = |partial| {
+        let mut job = job(server.url("/file.bin"), dir.path());
+        job.partial = partial;
+        engine.download(job, Arc::new(Monitor::new()), CancellationToken::new())
+    };
+    // The caller dies before it has recorded the result, twice.
+    let first = download(Partial::SameUrl).await.unwrap();
+    assert_eq!(names(dir.path()), ["file.bin", "file.bin.part.weir"]);
+    assert_eq!(download(Partial::Named("file.bin".into())).await.unwrap(), first);
+    let again = download(Partial::SameUrl).await.unwrap();
+    assert_eq!(again, first);
+    assert_eq!(server.requests().len(), 1);
+    assert_whole(&again, &data, dir.path());
+    assert_eq!(names(dir.path()), ["file.bin"]);
+    // One that had been stopped before does not even then finish behind the caller's back.
+    let second = download(Partial::Fresh).await.unwrap();
+    assert_eq!(second.filename, "file (1).bin");
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let mut job = job(server.url("/file.bin"), dir.path());
+    job.partial = Partial::Named("file (1).bin".into());
+    let outcome = engine.download(job, Arc::new(Monitor::new()), stopped).await;
+    assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
+    assert_eq!(names(dir.path()), ["file (1).bin", "file (1).bin.part.weir", "file.bin"]);
+}
+
+#[tokio::test]
 async fn the_limit_holds_and_can_be_lifted() {
     let data = noise(51, 4 * MIB);
     let server = Server::start({

@@ -193,9 +193,13 @@ async fn one(engine: &Engine, job: Job, n: usize, json: bool, bars: &Bars, stop:
     match result {
         Ok(finished) => {
             if json {
-                print_json(&row(n, &url, &directory, finished));
+                print_json(&row(n, &url, &directory, finished.clone()));
             } else {
                 bar.finish(&finished, started.elapsed());
+            }
+            // Told first: whoever kills this before finds the same file with the same command.
+            if let Err(error) = finished.settle() {
+                eprintln!("weir: a journal could not be removed: {error}");
             }
             0
         }

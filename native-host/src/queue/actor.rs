@@ -402,6 +402,7 @@ impl Actor {
             // Cancelled or deleted while it ended: whatever it made goes.
             if let Ok(finished) = &outcome {
                 let _ = tokio::fs::remove_file(&finished.path).await;
+                settle(finished.clone()).await;
             } else if let Some(filename) = job.filename {
                 discard(job.directory, filename).await;
             }
@@ -422,12 +423,16 @@ impl Actor {
                 row.error = None;
                 row.finished_at = Some(now());
                 if finished.quality.is_some() {
-                    row.quality = finished.quality;
+                    row.quality.clone_from(&finished.quality);
                 }
                 record.set_filename(&finished.filename);
                 // Needed for resuming only, and secrets: a finished download has no more use for them.
                 record.request = RequestContext::default();
                 self.record_fact(record).await;
+                // Not before the store has it: after a crash the journal is what says that the file is there.
+                if !self.unsaved.contains_key(&id) {
+                    settle(finished).await;
+                }
                 self.bus.send(&Event::Progress(Progress {
                     id,
                     progress: 100.0,
@@ -545,6 +550,13 @@ async fn discard(directory: std::path::PathBuf, filename: String) {
         tokio::task::spawn_blocking(move || weir_engine::remove_partial(&directory, &filename)).await;
     if let Ok(Err(error)) = outcome {
         tracing::warn!(%error, "partial files could not be removed");
+    }
+}
+
+async fn settle(finished: Finished) {
+    let outcome = tokio::task::spawn_blocking(move || finished.settle()).await;
+    if let Ok(Err(error)) = outcome {
+        tracing::warn!(%error, "a journal could not be removed");
     }
 }
 

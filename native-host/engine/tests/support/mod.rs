@@ -310,10 +310,14 @@ pub fn job(url: Url, directory: &Path) -> Job {
     Job::new(Source::get(url), directory.to_owned())
 }
 
-/// Runs a job that must end within half a minute, whatever the server does.
+/// Runs a job that must end within half a minute, whatever the server does, and settles it.
 pub async fn run(engine: &Engine, job: Job) -> Result<Finished, EngineError> {
     let work = engine.download(job, Arc::new(Monitor::new()), CancellationToken::new());
-    tokio::time::timeout(Duration::from_secs(30), work).await.expect("the download hangs")
+    let outcome = tokio::time::timeout(Duration::from_secs(30), work).await.expect("the download hangs");
+    if let Ok(finished) = &outcome {
+        finished.settle().unwrap();
+    }
+    outcome
 }
 
 /// Names in a folder, sorted.
@@ -334,6 +338,7 @@ pub fn assert_whole(finished: &Finished, data: &[u8], directory: &Path) {
     assert_eq!(finished.bytes, data.len() as u64);
     assert_eq!(finished.sha256, sha256(data));
     assert_eq!(finished.path.parent(), Some(directory));
+    finished.settle().unwrap();
     let left: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
