@@ -138,7 +138,7 @@ pub(crate) async fn run(
         outcome?;
     }
     monitor.set_phase(Phase::Finishing);
-    finish(job, ready, recorder.part, &paths, stop).await
+    finish(job, ready, recorder, &paths, stop).await
 }
 
 /// Takes up what an earlier run left, if it is of the same stream and really on the disk.
@@ -186,11 +186,11 @@ fn recorder(
 async fn finish(
     job: &Job,
     ready: Ready,
-    part: Part,
+    mut recorder: track::Recorder,
     paths: &[PathBuf; 2],
     stop: &CancellationToken,
 ) -> Result<Finished, EngineError> {
-    let output = part.names.mux();
+    let output = recorder.part.names.mux();
     let discontinuous =
         ready.tracks.iter().any(|media| media.segments.iter().any(|segment| segment.discontinuity));
     let plan = mux::Plan {
@@ -206,31 +206,47 @@ async fn finish(
     tokio::select! {
         biased;
         () = stop.cancelled() => return Err(EngineError::Stopped),
-        muxed = mux::run(&plan) => muxed?,
+        muxed = mux::run(&plan) => if let Err(error) = muxed {
+            forget_if_worthless(&mut recorder, &error);
+            return Err(error);
+        },
     }
     let wanted = job.sha256;
-    let concluded = tokio::task::spawn_blocking(move || conclude(part, &output, ready, wanted));
+    let concluded = tokio::task::spawn_blocking(move || conclude(recorder, &output, ready, wanted));
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
+}
+
+/// Segments that make no whole film would make none the next time either: then they are fetched anew, from a server
+/// that may have been repaired.
+fn forget_if_worthless(recorder: &mut track::Recorder, error: &EngineError) {
+    let worthless = matches!(
+        error,
+        EngineError::DurationMismatch { .. }
+            | EngineError::MuxFailed { .. }
+            | EngineError::UnsupportedMedia { .. }
+            | EngineError::ChecksumMismatch { .. }
+    );
+    if worthless && let Err(error) = recorder.forget() {
+        tracing::warn!(%error, "segments of no use could not be forgotten");
+    }
 }
 
 /// Checks, hashes, syncs and renames. Blocks.
 fn conclude(
-    part: Part,
+    mut recorder: track::Recorder,
     output: &Path,
     ready: Ready,
     wanted: Option<[u8; 32]>,
 ) -> Result<Finished, EngineError> {
-    let Ready { tracks, quality, has_picture, .. } = ready;
-    let mut file = File::open(output).map_err(EngineError::disk)?;
-    let found = mp4::tracks(&mut file)
-        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
-    length::check(&found, &tracks, has_picture)?;
-    let (bytes, sha256) = digest::of_file(&mut file).map_err(EngineError::disk)?;
-    if wanted.is_some_and(|wanted| wanted != sha256) {
-        return Err(EngineError::ChecksumMismatch { algorithm: "SHA-256", stated_by: "the caller" });
-    }
-    file.sync_all().map_err(EngineError::disk)?;
-    let duration = tracks.first().map(MediaPlaylist::duration);
+    let (bytes, sha256) = match verify(output, &ready, wanted) {
+        Ok(verified) => verified,
+        Err(error) => {
+            forget_if_worthless(&mut recorder, &error);
+            return Err(error);
+        }
+    };
+    let (part, quality) = (recorder.part, ready.quality);
+    let duration = ready.tracks.first().map(MediaPlaylist::duration);
     let state = |filename: &str| {
         State::Finished(FinishedState {
             filename: filename.to_owned(),
@@ -245,4 +261,18 @@ fn conclude(
     let path = part.finish(output, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration, journal })
+}
+
+/// Size and hash of a result that is what was promised, and on the disk for good.
+fn verify(output: &Path, ready: &Ready, wanted: Option<[u8; 32]>) -> Result<(u64, [u8; 32]), EngineError> {
+    let mut file = File::open(output).map_err(EngineError::disk)?;
+    let found = mp4::tracks(&mut file)
+        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
+    length::check(&found, &ready.tracks, ready.has_picture)?;
+    let (bytes, sha256) = digest::of_file(&mut file).map_err(EngineError::disk)?;
+    if wanted.is_some_and(|wanted| wanted != sha256) {
+        return Err(EngineError::ChecksumMismatch { algorithm: "SHA-256", stated_by: "the caller" });
+    }
+    file.sync_all().map_err(EngineError::disk)?;
+    Ok((bytes, sha256))
 }

@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::{Reply, Request, Server, Step, engine, engine_with, job, names, run};
@@ -522,6 +523,65 @@ async fn whole_sound_of_its_own_does_not_hide_a_cut_picture() {
         assert!(matches!(finished, Err(EngineError::DurationMismatch { .. })), "segment {number}: {outcome}");
         assert!(names(out.path()).iter().all(|name| name.contains(".part")));
     }
+}
+
+#[tokio::test]
+async fn a_repaired_server_is_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    stream(dir.path(), &["-hls_segment_filename", "s%d.ts"]);
+    let wrong = std::fs::read(dir.path().join("s1.ts")).unwrap();
+    // Another segment instead of one, and something that is no media at all instead of the first.
+    for (path, body) in [("/s5.ts", wrong), ("/s0.ts", b"nothing to see here".repeat(100))] {
+        let (folder, repaired) = (dir.path().to_owned(), Arc::new(AtomicBool::new(false)));
+        let server = Server::start({
+            let repaired = Arc::clone(&repaired);
+            move |request| {
+                if request.path == path && !repaired.load(Ordering::Relaxed) {
+                    Reply::new(200, body.clone())
+                } else {
+                    from_folder(&folder, request)
+                }
+            }
+        })
+        .await;
+        let out = tempfile::tempdir().unwrap();
+        let again = || {
+            let mut job = job(server.url("/list.m3u8"), out.path());
+            job.partial = Partial::SameUrl;
+            job
+        };
+        let error = run(&engine(), again()).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                EngineError::DurationMismatch { .. }
+                    | EngineError::MuxFailed { .. }
+                    | EngineError::UnsupportedMedia { .. }
+            ),
+            "{path}: {error:?}"
+        );
+        assert_eq!(names(out.path()), ["list.mp4.part.weir"]);
+        repaired.store(true, Ordering::Relaxed);
+        let finished = run(&engine(), again()).await.unwrap();
+        assert_eq!(finished.filename, "list.mp4");
+        assert_same_film(&finished, &dir.path().join("film.mp4"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_is_no_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    stream(dir.path(), &["-hls_segment_filename", "s%d.ts"]);
+    let server = folder_server(dir.path()).await;
+    let out = tempfile::tempdir().unwrap();
+    let engine = engine_with(|options| {
+        options.deny = Some(Arc::new(|url| {
+            assert!(!url.path().ends_with("s3.ts"), "as a mistake in the program would");
+            false
+        }));
+    });
+    let error = run(&engine, job(server.url("/list.m3u8"), out.path())).await.unwrap_err();
+    assert!(matches!(error, EngineError::Internal(_)), "{error:?}");
 }
 
 #[tokio::test]

@@ -83,6 +83,10 @@ pub(crate) async fn run(
     drop(requests);
     match writing.await {
         Ok((recorder, _)) if stopped => (recorder, Err(EngineError::Stopped)),
+        // Nobody stopped it, so a request ended without a word.
+        Ok((recorder, Err(EngineError::Stopped))) => {
+            (recorder, Err(EngineError::Internal("the request of a segment broke off".to_owned())))
+        }
         Ok(outcome) => outcome,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
@@ -204,5 +208,15 @@ impl Recorder {
     pub(crate) fn journal(&mut self) -> std::io::Result<()> {
         let record = self.part.record(State::Hls(self.state.clone()));
         self.part.journal.write(&record, false)
+    }
+
+    /// Lets go of everything that has been fetched.
+    pub(crate) fn forget(&mut self) -> std::io::Result<()> {
+        self.state.written.fill(TrackState::default());
+        self.state.synced.fill(TrackState::default());
+        // First the record: it must never name bytes that are gone.
+        self.journal()?;
+        self.part.tidy();
+        Ok(())
     }
 }
