@@ -125,12 +125,9 @@ impl<'a> Transfer<'a> {
         self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The redirected address expired; the original may lead to a fresh one. False when it has been tried.
-    fn forget_redirect(&self) -> bool {
-        let mut url = self.url.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_other = *url != self.job.source.url;
-        *url = self.job.source.url.clone();
-        was_other
+    /// The redirected address expired; the original may lead to a fresh one.
+    fn forget_redirect(&self) {
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = self.job.source.url.clone();
     }
 
     /// Starts connections while they pay, replaces those that fail, and decides when it is over.
@@ -202,7 +199,7 @@ impl<'a> Transfer<'a> {
                     }
                 }
                 Trouble::Failed { error, wait } => {
-                    let retry = error.is_transient() || (is_expiry(&error) && self.forget_redirect());
+                    let retry = error.is_transient();
                     let crowded =
                         matches!(error, EngineError::LoginRequired { .. } | EngineError::HttpStatus { .. });
                     if alone {
@@ -310,7 +307,13 @@ impl<'a> Transfer<'a> {
     async fn ask(&self, span: Span) -> Result<Answer, Trouble> {
         let _open = ConnectionGuard::new(self.monitor);
         let Some(total) = self.facts.total else { return Err(Trouble::Refused("a range of unknown size")) };
-        let answer = self.net.ask(&self.job.source, &self.url(), Some(span), Lane::Own).await?;
+        let asked = self.url();
+        let mut answer = self.net.ask(&self.job.source, &asked, Some(span), Lane::Own).await?;
+        // Decided here, where it is known which address refused: several connections may meet it at once.
+        if asked != self.job.source.url && answer.refusal().as_ref().is_some_and(is_expiry) {
+            self.forget_redirect();
+            answer = self.net.ask(&self.job.source, &self.job.source.url, Some(span), Lane::Own).await?;
+        }
         match answer.status {
             206 => match answer::judge(&answer.headers, span, total, &self.facts.validators) {
                 Verdict::Fits { .. } => Ok(answer),
