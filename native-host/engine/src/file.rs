@@ -168,6 +168,7 @@ pub(crate) async fn run(
         };
         let file = Part::open(&part.names.part()).map_err(EngineError::disk)?;
         if done.is_empty() {
+            monitor.begin_anew();
             file.set_len(0).map_err(EngineError::disk)?;
         }
         if let Some(total) = facts.total {

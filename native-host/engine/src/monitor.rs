@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub received: u64,
     /// Bytes on disk without a hole from the beginning on: what can be read already.
     pub in_order: u64,
+    /// How often the file was begun from nothing. Raised before its bytes are touched, so what was read is good when
+    /// this is the same after the reading as before.
+    pub epoch: u32,
     /// Size of the whole, when known.
     pub total: Option<u64>,
     /// 0.0–1.0; by bytes for files, by segments for streams.
@@ -61,6 +64,7 @@ pub struct Monitor {
     changed: Notify,
     received: AtomicU64,
     in_order: AtomicU64,
+    epoch: AtomicU32,
     connections: AtomicU32,
     /// Parts per million, so that it fits an atomic.
     fraction: AtomicU64,
@@ -80,6 +84,9 @@ impl Monitor {
     pub fn snapshot(&self) -> Snapshot {
         let received = self.received.load(Ordering::Relaxed);
         let ppm = self.fraction.load(Ordering::Relaxed);
+        // In this order: bytes of a later epoch are never shown under an earlier one.
+        let in_order = self.in_order.load(Ordering::Acquire);
+        let epoch = self.epoch.load(Ordering::Acquire);
         let settled = self.lock();
         let by_bytes = match settled.total {
             Some(0) => 1.0,
@@ -96,7 +103,8 @@ impl Monitor {
             filename: settled.filename.clone(),
             quality: settled.quality.clone(),
             received: settled.total.map_or(received, |total| received.min(total)),
-            in_order: self.in_order.load(Ordering::Acquire),
+            in_order,
+            epoch,
             total: settled.total,
             fraction: fraction.clamp(0.0, 1.0),
             connections: self.connections.load(Ordering::Relaxed),
@@ -147,6 +155,13 @@ impl Monitor {
         self.in_order.store(bytes, Ordering::Release);
     }
 
+    /// Everything so far is void. To be called before the file is cut.
+    pub(crate) fn begin_anew(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.set_in_order(0);
+        self.set_received(0);
+    }
+
     pub(crate) fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -195,6 +210,17 @@ mod tests {
         monitor.set_filename("a.bin");
         monitor.settled_or_phase_changed().await;
         assert_eq!(monitor.snapshot().filename.as_deref(), Some("a.bin"));
+    }
+
+    #[test]
+    fn a_file_begun_anew_has_another_epoch_and_nothing_in_order() {
+        let monitor = Monitor::new();
+        monitor.set_in_order(7);
+        let before = monitor.snapshot();
+        monitor.begin_anew();
+        let after = monitor.snapshot();
+        assert_eq!((before.in_order, after.in_order, after.received), (7, 0, 0));
+        assert_ne!(before.epoch, after.epoch);
     }
 
     #[test]

@@ -812,6 +812,27 @@ async fn what_is_finished_and_not_settled_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_file_begun_again_says_so() {
+    let data = Arc::new(noise(44, MIB));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request| {
+            let reply = Reply::new(200, data.to_vec());
+            // Without ranges what broke off cannot be continued.
+            if request.nth == 0 { reply.cut_after(300_000, None) } else { reply }
+        }
+    })
+    .await;
+    let (engine, dir, monitor) = (engine(), tempfile::tempdir().unwrap(), Arc::new(Monitor::new()));
+    assert_eq!(monitor.snapshot().epoch, 0);
+    let job = job(server.url("/file.bin"), dir.path());
+    let finished = engine.download(job, Arc::clone(&monitor), CancellationToken::new()).await.unwrap();
+    assert_whole(&finished, &data, dir.path());
+    let snapshot = monitor.snapshot();
+    assert_eq!((snapshot.epoch, snapshot.in_order), (2, data.len() as u64));
+}
+
+#[tokio::test]
 async fn the_limit_holds_and_can_be_lifted() {
     let data = noise(51, 4 * MIB);
     let server = Server::start({
