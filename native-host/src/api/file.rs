@@ -50,7 +50,7 @@ pub(super) async fn file(State(door): Shared, Id(id): Id, request: Request) -> R
 }
 
 async fn serve_growing(growing: Growing, range: Option<&str>) -> Result<Response, ApiError> {
-    let total = growing.total;
+    let (total, epoch) = (growing.total, growing.epoch);
     // Opened once: the rename at the end moves the name, not the bytes.
     let mut file = tokio::fs::File::open(&growing.path).await.map_err(|error| ApiError::internal(&error))?;
     let (status, start, end) = match range.and_then(|range| single_range(range, total)) {
@@ -62,10 +62,10 @@ async fn serve_growing(growing: Growing, range: Option<&str>) -> Result<Response
         None => (StatusCode::OK, 0, total),
     };
     file.seek(io::SeekFrom::Start(start)).await.map_err(|error| ApiError::internal(&error))?;
-    let body = Body::from_stream(stream::try_unfold(
-        Reading { growing, file, at: start, seen: 0 },
-        move |reading| piece(reading, end),
-    ));
+    let body =
+        Body::from_stream(stream::try_unfold(Reading { growing, file, at: start, epoch }, move |reading| {
+            piece(reading, end)
+        }));
     let mut response = (status, [(CONTENT_LENGTH, (end - start).to_string())], body).into_response();
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if status == StatusCode::PARTIAL_CONTENT
@@ -81,8 +81,8 @@ struct Reading {
     file: tokio::fs::File,
     /// The next byte to send.
     at: u64,
-    /// How far the file had come when it was last looked at; going back means that it was begun anew.
-    seen: u64,
+    /// Which beginning of the file is being read; another one has other bytes.
+    epoch: u32,
 }
 
 /// The next piece, once it has arrived.
@@ -93,11 +93,11 @@ async fn piece(mut reading: Reading, end: u64) -> io::Result<Option<(Bytes, Read
     let available = loop {
         // Asked before the figure: what landed last is then seen in it.
         let ended = reading.growing.ended.is_cancelled();
-        let in_order = reading.growing.monitor.snapshot().in_order;
-        if in_order < reading.seen || (ended && in_order <= reading.at) {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the download did not go on"));
+        let snapshot = reading.growing.monitor.snapshot();
+        let in_order = snapshot.in_order;
+        if snapshot.epoch != reading.epoch || (ended && in_order <= reading.at) {
+            return Err(broken_off());
         }
-        reading.seen = in_order;
         if in_order > reading.at {
             break in_order.min(end) - reading.at;
         }
@@ -108,8 +108,16 @@ async fn piece(mut reading: Reading, end: u64) -> io::Result<Option<(Bytes, Read
     };
     let mut buffer = vec![0; usize::try_from(available.min(PIECE)).unwrap_or_default()];
     reading.file.read_exact(&mut buffer).await?;
+    // What was read may have been written over meanwhile.
+    if reading.growing.monitor.snapshot().epoch != reading.epoch {
+        return Err(broken_off());
+    }
     reading.at += buffer.len() as u64;
     Ok(Some((Bytes::from(buffer), reading)))
+}
+
+fn broken_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the download did not go on")
 }
 
 /// The one range of `bytes=A-B`, `bytes=A-` or `bytes=-N` as `[start, end)`, empty when it cannot be satisfied. None for

@@ -236,7 +236,15 @@ impl Actor {
             return None;
         };
         let path = weir_engine::partial_path(&job.directory, &filename);
-        Some(Growing { path, filename, total, monitor: Arc::clone(&job.monitor), ended: job.ended.clone() })
+        let epoch = snapshot.epoch;
+        Some(Growing {
+            path,
+            filename,
+            total,
+            epoch,
+            monitor: Arc::clone(&job.monitor),
+            ended: job.ended.clone(),
+        })
     }
 
     /// The row, from memory when it is unfinished, else from the store.

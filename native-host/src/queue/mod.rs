@@ -66,6 +66,8 @@ pub(crate) struct Growing {
     pub(crate) filename: String,
     /// Its size when it is finished.
     pub(crate) total: u64,
+    /// Which beginning of the file `total` belongs to.
+    pub(crate) epoch: u32,
     /// Tells how far it has come.
     pub(crate) monitor: Arc<Monitor>,
     /// Cancelled once nothing more comes.
