@@ -28,7 +28,7 @@ step "tests in Wasm, under Node"
 cargo test --package weir-extension --package weir-web --target wasm32-unknown-unknown --tests
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 
 # The licence rule is held by the tidy test above; advisories need the tool and its database, which a bare machine
 # does not have.
@@ -40,8 +40,10 @@ else
 fi
 
 step "real Chromium, real extension, real daemon"
-# The same feature set as the tests above, so that nothing is compiled a second time.
-cargo build --workspace --bin weir
+# The debug program was built for the integration tests above; building it by itself would choose other features for
+# its dependencies and compile them a second time.
+WEIR="$(target_dir)/debug/weir"
+export WEIR
 node --test --test-concurrency=1 --test-reporter=spec scripts/e2e/*.test.mjs
 
 step "all of it passed"
