@@ -192,15 +192,7 @@ impl Part {
     /// Looks for an unlocked partial of the same address. The name is usually not known before the server answered,
     /// so the journals tell.
     fn scan(directory: &Path, wanted: Option<&str>, key: &str) -> Option<(Self, Record)> {
-        // A stream's name gets the extension of its container.
-        let wanted = wanted.map(|name| {
-            let name = filename::safe(name);
-            ["mp4", "m4a"]
-                .map(|extension| filename::with_extension(&name, extension))
-                .into_iter()
-                .chain([name])
-                .collect::<Vec<_>>()
-        });
+        let wanted = wanted.map(filename::safe);
         let mut found: Vec<String> = std::fs::read_dir(directory)
             .ok()?
             .take(MAX_SCANNED)
@@ -208,8 +200,18 @@ impl Part {
                 entry.ok()?.file_name().into_string().ok()?.strip_suffix(".part.weir").map(str::to_owned)
             })
             .filter(|name| {
-                let fits = |wanted: &String| (0..=MAX_NUMBER).any(|n| filename::numbered(wanted, n) == *name);
-                wanted.as_ref().is_none_or(|wanted| wanted.iter().any(fits))
+                // The name may have got the extension of its container or its type.
+                let fits = |wanted: &String| {
+                    let extended = filename::whole_extension(name)
+                        .map(|extension| filename::with_extension(wanted, &extension));
+                    (0..=MAX_NUMBER).any(|n| {
+                        filename::numbered(wanted, n) == *name
+                            || extended
+                                .as_ref()
+                                .is_some_and(|extended| filename::numbered(extended, n) == *name)
+                    })
+                };
+                wanted.as_ref().is_none_or(fits)
             })
             .collect();
         found.sort();

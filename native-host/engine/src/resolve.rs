@@ -28,28 +28,83 @@ const HLS_TYPES: &[&str] = &[
 const PAGE_EXTENSIONS: &[&str] = &[
     "html", "htm", "xhtml", "shtml", "mhtml", "php", "asp", "aspx", "jsp", "cgi", "do", "action", "cfm", "pl",
 ];
-/// Extensions for types whose files often come without one.
+/// Extensions for types whose files often come without one; the first of a type is the one that is given.
 const EXTENSIONS: &[(&str, &str)] = &[
     ("text/html", "html"),
     ("text/plain", "txt"),
     ("text/csv", "csv"),
+    ("text/vtt", "vtt"),
     ("application/json", "json"),
+    ("application/xml", "xml"),
     ("application/pdf", "pdf"),
+    ("application/rtf", "rtf"),
+    ("application/epub+zip", "epub"),
+    ("application/msword", "doc"),
+    ("application/vnd.ms-excel", "xls"),
+    ("application/vnd.ms-powerpoint", "ppt"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx"),
+    ("application/vnd.oasis.opendocument.text", "odt"),
     ("application/zip", "zip"),
+    ("application/x-zip-compressed", "zip"),
     ("application/gzip", "gz"),
+    ("application/x-gzip", "gz"),
+    ("application/x-tar", "tar"),
+    ("application/x-bzip2", "bz2"),
+    ("application/x-xz", "xz"),
+    ("application/zstd", "zst"),
+    ("application/x-7z-compressed", "7z"),
+    ("application/vnd.rar", "rar"),
+    ("application/x-rar-compressed", "rar"),
+    ("application/x-iso9660-image", "iso"),
+    ("application/x-bittorrent", "torrent"),
+    ("application/vnd.android.package-archive", "apk"),
     ("image/jpeg", "jpg"),
+    ("image/jpeg", "jpeg"),
     ("image/png", "png"),
     ("image/gif", "gif"),
     ("image/webp", "webp"),
+    ("image/avif", "avif"),
+    ("image/svg+xml", "svg"),
+    ("image/bmp", "bmp"),
+    ("image/tiff", "tif"),
+    ("image/tiff", "tiff"),
+    ("image/heic", "heic"),
     ("audio/mpeg", "mp3"),
     ("audio/mp4", "m4a"),
+    ("audio/x-m4a", "m4a"),
+    ("audio/aac", "aac"),
     ("audio/ogg", "ogg"),
+    ("audio/ogg", "oga"),
+    ("audio/opus", "opus"),
+    ("audio/flac", "flac"),
+    ("audio/x-flac", "flac"),
+    ("audio/wav", "wav"),
+    ("audio/x-wav", "wav"),
+    ("audio/webm", "webm"),
     ("video/mp4", "mp4"),
+    ("video/mp4", "m4v"),
     ("video/webm", "webm"),
     ("video/x-matroska", "mkv"),
     ("video/quicktime", "mov"),
     ("video/mp2t", "ts"),
+    ("video/mp2t", "m2ts"),
+    ("video/mpeg", "mpg"),
+    ("video/mpeg", "mpeg"),
+    ("video/x-msvideo", "avi"),
+    ("video/x-flv", "flv"),
+    ("video/x-ms-wmv", "wmv"),
+    ("video/ogg", "ogv"),
+    ("video/3gpp", "3gp"),
 ];
+/// Extensions without a type of their own that a name may rightly have, whatever the server calls its content.
+const OTHER_EXTENSIONS: &[&str] = &[
+    "bin", "dat", "data", "img", "exe", "msi", "dmg", "pkg", "deb", "rpm", "jar", "tgz", "txz", "md", "log",
+    "ods", "odp", "psd", "ico", "mts", "vob", "wma", "aiff", "srt", "mka",
+];
+/// Longest extension that is taken for one in a name that somebody chose.
+const PLAUSIBLE: usize = 5;
 
 /// How the body has to be fetched, by type, address and first bytes.
 pub(crate) async fn kind(answer: &mut Answer, wanted: Option<Kind>) -> Result<Kind, EngineError> {
@@ -75,21 +130,64 @@ pub(crate) async fn kind(answer: &mut Answer, wanted: Option<Kind>) -> Result<Ki
 
 /// Name of the finished file: what the caller wants, else what the server says, else the address.
 pub(crate) fn file_name(answer: &Answer, job: &Job) -> String {
-    if let Some(wanted) = &job.filename {
-        return filename::safe(wanted);
-    }
+    let kind = answer::content_type(&answer.headers).unwrap_or_default();
     let stated = answer::text(&answer.headers, header::CONTENT_DISPOSITION)
         .as_deref()
         .and_then(filename::from_content_disposition);
-    let name = filename::safe(&stated.or_else(|| url_name(&answer.url, &job.source.url)).unwrap_or_default());
+    let in_url = url_name(&answer.url, &job.source.url);
+    if let Some(wanted) = &job.filename {
+        return completed(filename::safe(wanted), &[stated, in_url], &kind);
+    }
+    let name = filename::safe(&stated.or(in_url).unwrap_or_default());
     if filename::extension(&name).is_some() {
         return name;
     }
-    let kind = answer::content_type(&answer.headers).unwrap_or_default();
-    match EXTENSIONS.iter().find(|(known, _)| *known == kind) {
-        Some((_, extension)) => filename::with_extension(&name, extension),
+    match of_type(&kind) {
+        Some(extension) => filename::with_extension(&name, extension),
         None => name,
     }
+}
+
+/// A name that somebody chose, with the extension it lacks: titles have none, and without one nothing opens the file.
+/// `others` are the names the server and the address have for it.
+fn completed(name: String, others: &[Option<String>], kind: &str) -> String {
+    let of_kind = of_type(kind);
+    if let Some(own) = filename::extension(&name).filter(|own| is_plausible(own)) {
+        // What plays is called by its type, so a word behind a dot in a title is not taken for an extension.
+        let plays = ["video/", "audio/", "image/"].iter().any(|class| kind.starts_with(class));
+        return match of_kind {
+            Some(extension) if plays && !is_known(&own) => filename::with_extension(&name, extension),
+            _ => name,
+        };
+    }
+    let theirs = || {
+        let whole = others.iter().flatten().filter_map(|other| filename::whole_extension(other));
+        whole.filter(|extension| !PAGE_EXTENSIONS.contains(&extension.as_str()))
+    };
+    let last = |extension: &str| extension.rsplit('.').next().unwrap_or_default().to_owned();
+    let extension = theirs()
+        .find(|extension| is_known(&last(extension)))
+        // Plain text is what servers call everything they do not know, and README needs no extension.
+        .or_else(|| of_kind.filter(|extension| *extension != "txt").map(str::to_owned))
+        .or_else(|| theirs().find(|extension| is_plausible(&last(extension))));
+    match extension {
+        Some(extension) => filename::with_extension(&name, &extension),
+        None => name,
+    }
+}
+
+fn of_type(kind: &str) -> Option<&'static str> {
+    EXTENSIONS.iter().find(|(known, _)| *known == kind).map(|(_, extension)| *extension)
+}
+
+fn is_known(extension: &str) -> bool {
+    OTHER_EXTENSIONS.contains(&extension) || EXTENSIONS.iter().any(|(_, known)| *known == extension)
+}
+
+/// Not the `0` of `Version 2.0`.
+fn is_plausible(extension: &str) -> bool {
+    is_known(extension)
+        || (extension.len() <= PLAUSIBLE && extension.bytes().any(|b| b.is_ascii_alphabetic()))
 }
 
 /// The address that was reached names the file, unless only the one asked for has an extension.
@@ -137,6 +235,38 @@ pub(crate) async fn refuse_page(answer: &mut Answer, expected: &str) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chosen_name_gets_the_extension_it_lacks() {
+        for (name, stated, in_url, kind, want) in [
+            ("My talk – Example", "", "videoplayback", "video/mp4", "My talk – Example.mp4"),
+            ("My talk – Example", "", "a.webm", "video/mp4", "My talk – Example.webm"),
+            ("My talk", "b.mkv", "a.webm", "video/mp4", "My talk.mkv"),
+            ("My talk", "", "get.php", "video/mp4", "My talk.mp4"),
+            ("My talk", "", "get.php", "application/octet-stream", "My talk"),
+            ("My talk", "", "talk.xyz", "application/octet-stream", "My talk.xyz"),
+            ("My talk.mp4", "", "videoplayback", "video/mp4", "My talk.mp4"),
+            ("My talk.MP4", "", "videoplayback", "video/mp4", "My talk.MP4"),
+            ("My talk.mkv", "", "a.mp4", "video/mp4", "My talk.mkv"),
+            ("photo.jpeg", "", "", "image/jpeg", "photo.jpeg"),
+            ("Version 2.0 – Talk", "", "v", "video/mp4", "Version 2.0 – Talk.mp4"),
+            ("Talk v1.5", "", "v", "video/webm", "Talk v1.5.webm"),
+            ("Talk v1.5", "", "v", "application/octet-stream", "Talk v1.5"),
+            ("Dr.Who", "", "v", "video/mp4", "Dr.Who.mp4"),
+            ("Dr.Who", "", "v", "application/octet-stream", "Dr.Who"),
+            ("main.rs", "", "raw", "text/plain", "main.rs"),
+            ("README", "", "raw", "text/plain", "README"),
+            ("backup", "", "v1.tar.gz", "application/gzip", "backup.tar.gz"),
+            ("backup.001", "", "b.001", "application/octet-stream", "backup.001"),
+            ("report", "", "1", "application/pdf", "report.pdf"),
+        ] {
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let given = completed(name.to_owned(), &[some(stated), some(in_url)], kind);
+            assert_eq!(given, want, "{name} {stated} {in_url} {kind}");
+            let again = completed(given.clone(), &[some(stated), some(in_url)], kind);
+            assert_eq!(again, given, "doubled");
+        }
+    }
 
     #[test]
     fn the_better_name_of_two_addresses_is_taken() {

@@ -812,6 +812,40 @@ async fn what_is_finished_and_not_settled_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_title_as_a_name_gets_an_extension_and_is_found_again() {
+    let data = Arc::new(noise(45, 6 * MIB));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request| {
+            let reply = serve(&data, request).header("content-type", "video/webm");
+            reply.slowly(MIB / 8, Duration::from_millis(20))
+        }
+    })
+    .await;
+    let (engine, dir, stop) = (engine(), tempfile::tempdir().unwrap(), CancellationToken::new());
+    let titled = || {
+        let mut job = job(server.url("/videoplayback?id=7"), dir.path());
+        job.filename = Some("My talk – Example".into());
+        job.partial = Partial::SameUrl;
+        job
+    };
+    let monitor = Arc::new(Monitor::new());
+    let halt = async {
+        while monitor.snapshot().received < 1_000_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let (outcome, ()) = tokio::join!(engine.download(titled(), Arc::clone(&monitor), stop.clone()), halt);
+    assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
+    let before = server.requests().len();
+    let finished = run(&engine, titled()).await.unwrap();
+    assert_eq!(finished.filename, "My talk – Example.webm");
+    assert_whole(&finished, &data, dir.path());
+    assert!(server.requests()[before..].iter().all(|request| request.range.is_some()), "begun anew");
+}
+
+#[tokio::test]
 async fn a_file_begun_again_says_so() {
     let data = Arc::new(noise(44, MIB));
     let server = Server::start({

@@ -129,6 +129,14 @@ pub fn extension(name: &str) -> Option<String> {
     (plain && extension.bytes().all(|b| b.is_ascii_alphanumeric())).then(|| extension.to_ascii_lowercase())
 }
 
+/// Like [`extension`], and whole where it has two parts: `tar.gz`.
+#[must_use]
+pub fn whole_extension(name: &str) -> Option<String> {
+    extension(name)?;
+    let (_, whole) = split_extension(name);
+    Some(whole.trim_start_matches('.').to_ascii_lowercase())
+}
+
 /// Characters that change how a name is shown without being seen, such as those that make `exe.pdf` out of
 /// `fdp.exe`.
 fn is_invisible(c: char) -> bool {
@@ -348,6 +356,11 @@ mod tests {
         assert_eq!(with_extension("already.MP4", "mp4"), "already.mp4");
         assert_eq!(extension("A.ZIP").as_deref(), Some("zip"));
         assert_eq!(extension("Vol. 2"), None);
+        for (name, whole) in
+            [("a.Tar.GZ", Some("tar.gz")), ("a.zip", Some("zip")), (".tar.gz", Some("gz")), ("a", None)]
+        {
+            assert_eq!(whole_extension(name).as_deref(), whole, "{name}");
+        }
     }
 
     proptest! {
