@@ -113,11 +113,11 @@ mod tests {
             (vec![track(Video, 54.0, 0.04, 0.0), sound.clone()], &one, true, false),
             (vec![film.clone(), track(Audio, 54.0, 0.023, 0.0)], &one, true, false),
             (vec![track(Video, 60.0, 0.04, 6.04), sound.clone()], &one, true, false),
-            (vec![film.clone(), track(Audio, 60.0, 0.023, 6.02)], &both, true, false),
+            (vec![film, track(Audio, 60.0, 0.023, 6.02)], &both, true, false),
             (vec![track(Video, 66.5, 0.04, 0.0), sound.clone()], &one, true, false),
             // Slides: one picture a segment, and nobody knows how long the last one stays.
             (vec![track(Video, 54.1, 6.0, 0.0), sound.clone()], &one, true, true),
-            (vec![track(Video, 42.1, 6.0, 0.0), sound.clone()], &one, true, false),
+            (vec![track(Video, 42.1, 6.0, 0.0), sound], &one, true, false),
         ] {
             assert_eq!(check(&found, playlists, has_picture).is_ok(), whole, "{found:?}");
         }
