@@ -195,6 +195,29 @@ fn commands_are_legal_or_409() {
 }
 
 #[test]
+fn deleting_a_cancelled_row_leaves_another_of_its_name_alone() {
+    let daemon = Daemon::start();
+    let (_dir, server, bytes) = site(3);
+    let body = json!({ "url": server.url("data.bin"), "rate_limit": 1_000_000 });
+    let first = daemon.add(&body);
+    let part = daemon.downloads().join("data.bin.part");
+    eventually("the partial file", || part.exists().then_some(()));
+    assert_eq!(daemon.call("POST", &format!("/download/{first}/cancel"), "").status, 200);
+    eventually("the partial file to go", || (!part.exists()).then_some(()));
+    let second = daemon.add(&body);
+    eventually("its own partial file", || part.exists().then_some(()));
+    assert_eq!(daemon.call("POST", &format!("/download/{second}/pause"), "").status, 200);
+    assert_eq!(daemon.call("DELETE", &format!("/download/{first}"), "").status, 204);
+    assert!(part.exists());
+    assert_eq!(daemon.call("POST", &format!("/download/{second}/resume"), "").status, 200);
+    let row = daemon.wait_for(second, &["completed"]);
+    assert_eq!(
+        (row["sha256"].as_str(), row["filename"].as_str()),
+        (Some(sha256(&bytes).as_str()), Some("data.bin"))
+    );
+}
+
+#[test]
 fn bad_input_is_named_and_nothing_enters_the_list() {
     let daemon = Daemon::start();
     for (body, code) in [

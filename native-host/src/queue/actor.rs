@@ -204,7 +204,8 @@ impl Actor {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.stop.cancel();
             job.discard = true;
-        } else if record.download.status != DownloadStatus::Completed {
+        } else if !matches!(record.download.status, DownloadStatus::Completed | DownloadStatus::Cancelled) {
+            // Those of a cancelled one are gone; what has their name now is another's.
             self.remove_partial(id).await;
         }
         self.store.delete(id).await?;
