@@ -16,7 +16,10 @@ for arg in "$@"; do
     --headless | --port) ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$ROOT/scripts/$(basename "$0")"; exit 0 ;;
     [0-9]*) ;;
-    *) die "run.sh does not know $arg (try --help)" ;;
+    *)
+      say "run.sh does not know $arg (try --help)"
+      exit 2
+      ;;
   esac
 done
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then args+=(--headless); fi
