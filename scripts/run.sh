@@ -34,6 +34,6 @@ WEIR="$(target_dir)/release/weir"
 export WEIR
 
 say "Registering native messaging for the browsers found"
-"$WEIR" install || say "  (none was registered; the demo registers its own profile)"
+"$WEIR" install --keep || say "  (none was registered; the demo registers its own profile)"
 
 exec node scripts/e2e/demo.mjs "${args[@]}"

@@ -102,6 +102,38 @@ pub(crate) fn read(home: &Home) -> Option<Endpoint> {
     serde_json::from_slice(&std::fs::read(home.endpoint()).ok()?).ok()
 }
 
+/// Where the daemons of this home may be: as published, and as the one that holds the lock wrote into it, should
+/// `endpoint.json` have been lost or damaged. None is believed before it has proved itself.
+pub(crate) fn candidates(home: &Home) -> Vec<Endpoint> {
+    let published = read(home);
+    let locked = home.is_locked().then(|| from_lock(home)).flatten();
+    let locked = locked.filter(|locked| published.as_ref() != Some(locked));
+    published.into_iter().chain(locked).collect()
+}
+
+fn from_lock(home: &Home) -> Option<Endpoint> {
+    #[derive(serde::Deserialize)]
+    struct Held {
+        url: String,
+        port: u16,
+        pid: u32,
+        version: String,
+    }
+    let held: Held = serde_json::from_slice(&std::fs::read(home.lock()).ok()?).ok()?;
+    let token = std::fs::read_to_string(home.token()).ok()?.trim().to_owned();
+    Some(Endpoint { url: held.url, port: held.port, token, pid: held.pid, version: held.version })
+}
+
+/// Writes into the lock what [`candidates`] falls back to: everything but the token.
+pub(crate) fn note_in_lock(lock: &mut std::fs::File, endpoint: &Endpoint) -> io::Result<()> {
+    use std::io::{Seek as _, Write as _};
+    let Endpoint { url, port, pid, version, .. } = endpoint;
+    let note = serde_json::json!({ "url": url, "port": port, "pid": pid, "version": version });
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(note.to_string().as_bytes())
+}
+
 /// Publishes where the daemon listens. Called once the door is open.
 ///
 /// # Errors

@@ -23,7 +23,9 @@ impl Home {
             Some(path) if !path.is_empty() => std::path::absolute(PathBuf::from(path))?,
             _ => default_root()?,
         };
-        Self::at(root)
+        Self::at(root.clone()).map_err(|error| {
+            io::Error::new(error.kind(), format!("Weir's folder {} cannot be used: {error}", root.display()))
+        })
     }
 
     fn at(root: PathBuf) -> io::Result<Self> {

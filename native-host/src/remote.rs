@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weir_protocol::{Action, Endpoint, ErrorBody, ErrorInfo, code};
+use weir_protocol::{Action, Endpoint, ErrorBody, ErrorInfo, TOTAL_COUNT_HEADER, code};
 
 use crate::endpoint;
 use crate::home::Home;
@@ -33,10 +33,14 @@ pub(crate) struct Refused(pub(crate) ErrorInfo);
 impl Remote {
     /// The running daemon of this home, if there is one.
     pub(crate) async fn find(home: &Home) -> Option<Self> {
-        let endpoint = endpoint::read(home)?;
         // Never through a proxy: what is meant for loopback stays there.
         let client = reqwest::Client::builder().no_proxy().build().ok()?;
-        endpoint::is_ours(&client, &endpoint).await.then_some(Self { client, endpoint })
+        for endpoint in endpoint::candidates(home) {
+            if endpoint::is_ours(&client, &endpoint).await {
+                return Some(Self { client, endpoint });
+            }
+        }
+        None
     }
 
     /// The running daemon of this home, started when there is none.
@@ -71,13 +75,16 @@ impl Remote {
         self.client.request(method, url).bearer_auth(&self.endpoint.token).timeout(Duration::from_secs(60))
     }
 
-    /// `GET`.
-    pub(crate) async fn get<T: DeserializeOwned>(
+    /// `GET` of a page of a list, and how many rows there are in all.
+    pub(crate) async fn get_counted<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, String)],
-    ) -> anyhow::Result<T> {
-        self.send(self.request(Method::GET, path).query(query)).await
+    ) -> anyhow::Result<(T, u64)> {
+        let answer = self.answer(self.request(Method::GET, path).query(query)).await?;
+        let total =
+            answer.headers().get(TOTAL_COUNT_HEADER).and_then(|count| count.to_str().ok()?.parse().ok());
+        Ok((answer.json().await?, total.unwrap_or(0)))
     }
 
     /// `POST` without a body.

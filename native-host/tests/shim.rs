@@ -157,6 +157,29 @@ fn watch_relays_events_across_a_crash_of_the_daemon() {
 }
 
 #[test]
+fn a_daemon_is_found_although_its_address_was_lost() {
+    let home = Home(tempfile::tempdir().unwrap());
+    assert!(weir(home.0.path()).args(["list"]).stdout(Stdio::null()).status().unwrap().success());
+    let path = home.0.path().join("weir/endpoint.json");
+    let before: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for damaged in [
+        Some("{"),
+        Some("{\"url\":\"http://127.0.0.1:1\",\"port\":1,\"token\":\"x\",\"pid\":1,\"version\":\"0\"}"),
+        None,
+    ] {
+        match damaged {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let status = weir(home.0.path()).args(["status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(status["daemon"]["pid"], before["pid"], "{damaged:?}");
+    }
+    let stopped = weir(home.0.path()).args(["stop", "--json"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&stopped.stdout).trim(), "{\"stopped\":true}");
+}
+
+#[test]
 fn strangers_learn_nothing_and_start_nothing() {
     let home = Home(tempfile::tempdir().unwrap());
     let mut port = Port::open(home.0.path(), "chrome-extension://abcdefghijklmnopabcdefghijklmnop/");

@@ -35,7 +35,12 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
     let of = move |read: fn(&Stream) -> String| {
         stream.with(|stream| stream.as_ref().map(read)).unwrap_or_default()
     };
-    let name = Memo::new(move |_| of(|stream| stream.name.clone()));
+    let name = Memo::new(move |_| {
+        popup
+            .tab
+            .with(|tab| stream.with(|stream| stream.as_ref().map(|one| order::label(one, &tab.streams))))
+            .unwrap_or_default()
+    });
     let url = Memo::new(move |_| of(|stream| stream.url.clone()));
     let is = move |read: fn(&Stream) -> bool| stream.with(|stream| stream.as_ref().is_some_and(read));
     let protected = Memo::new(move |_| is(|stream| stream.protected));
@@ -48,14 +53,24 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
             .store
             .with_book(|book| url.with(|url| order::fate(url, book.iter()).map(|download| download.id)))
     });
+    let known = Memo::new(move |_| {
+        popup.store.with_book(|book| url.with(|url| book.iter().any(|download| download.url == *url)))
+    });
     let flag = move || match fate.get().and_then(|id| popup.store.with_row(id, order::flag)) {
         Some(flag) => Some(flag),
-        None => (ask.get() == Ask::Added).then(|| "Added".to_owned()),
+        // Until its row arrives; one that was cancelled since is no longer worth a word.
+        None => (ask.get() == Ask::Added && !known.get()).then(|| ("Added".to_owned(), "chip chip-known")),
     };
+    // What the host would only refuse.
+    let refused = Memo::new(move |_| match () {
+        () if protected.get() => Some("Copy protection (DRM): Weir leaves it alone."),
+        () if live.get() => Some("Live streams cannot be downloaded yet."),
+        () => None,
+    });
 
     let download = move |_| {
         let Some(stream) = stream.get_untracked() else { return };
-        if ask.get_untracked() == Ask::Asking || stream.protected {
+        if ask.get_untracked() == Ask::Asking || refused.get_untracked().is_some() {
             return;
         }
         // The first is the best, and what the select shows before anybody touched it.
@@ -84,7 +99,7 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
     let busy = Memo::new(move |_| ask.get() == Ask::Asking);
     let again = Memo::new(move |_| fate.get().is_some());
     let button = move || {
-        if protected.get() {
+        if refused.get().is_some() {
             return None;
         }
         if unusable.get() {
@@ -122,12 +137,10 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
                     <span>{move || of(order::facts)}</span>
                     {move || live.get().then(|| view! { <span class="chip chip-live">"Live"</span> })}
                     {move || protected.get().then(|| view! { <span class="chip">"Protected"</span> })}
-                    {move || flag().map(|flag| view! { <span class="chip chip-known">{flag}</span> })}
+                    {move || flag().map(|(text, class)| view! { <span class=class>{text}</span> })}
                 </p>
                 {qualities(stream, name, chosen)}
-                {move || protected.get().then(|| view! {
-                    <p class="facts">"Copy protection (DRM): Weir leaves it alone."</p>
-                })}
+                {move || refused.get().map(|reason| view! { <p class="facts">{reason}</p> })}
             </div>
             {button}
             {error}

@@ -62,9 +62,39 @@ pub(super) fn fate<'a>(
         .find(|download| download.url == stream_url)
 }
 
-/// The flag on a card whose stream is a download already.
+/// What a card calls its stream: its name, and where two have the same, what tells their addresses apart.
 #[must_use]
-pub(super) fn flag(download: &Download) -> String {
+pub(super) fn label(stream: &Stream, all: &[Stream]) -> String {
+    let twins: Vec<&Stream> = all.iter().filter(|other| other.name == stream.name).collect();
+    if twins.len() < 2 {
+        return stream.name.clone();
+    }
+    let own = tail(&stream.url);
+    if twins.iter().filter(|other| tail(&other.url) == own).count() < 2 {
+        return format!("{} ({own})", stream.name);
+    }
+    let number = twins.iter().position(|other| other.id == stream.id).unwrap_or_default() + 1;
+    format!("{} ({number})", stream.name)
+}
+
+/// The last part of an address' path.
+fn tail(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+}
+
+/// The flag on a card whose stream is a download already, and its class.
+#[must_use]
+pub(super) fn flag(download: &Download) -> (String, &'static str) {
+    let class = match download.status {
+        DownloadStatus::Error => "chip chip-live",
+        DownloadStatus::Paused => "chip",
+        _ => "chip chip-known",
+    };
+    (state(download), class)
+}
+
+fn state(download: &Download) -> String {
     match download.status {
         DownloadStatus::Completed => "Downloaded".to_owned(),
         DownloadStatus::Downloading => match format::bar_value(download) {
@@ -137,6 +167,20 @@ mod tests {
         assert_eq!(order.page_url, None);
     }
 
+    #[test]
+    fn streams_of_the_same_name_are_told_apart() {
+        let at = |id: &str, url: &str| Stream {
+            id: id.to_owned(),
+            url: url.to_owned(),
+            ..stream(DownloadKind::Hls)
+        };
+        let all =
+            [at("1", "https://h/a.m3u8?x=1"), at("2", "https://h/b.m3u8"), at("3", "https://h/c/b.m3u8")];
+        let labels: Vec<String> = all.iter().map(|one| label(one, &all)).collect();
+        assert_eq!(labels, ["A talk (a.m3u8)", "A talk (2)", "A talk (3)"]);
+        assert_eq!(label(&all[0], &all[..1]), "A talk");
+    }
+
     fn download(id: i64, url: &str, status: DownloadStatus) -> Download {
         Download {
             id,
@@ -172,12 +216,12 @@ mod tests {
             download(2, "b", DownloadStatus::Completed),
             download(1, "a", DownloadStatus::Completed),
         ];
-        let told = |url| fate(url, rows.iter()).map(|download| (download.id, flag(download)));
+        let told = |url| fate(url, rows.iter()).map(|download| (download.id, flag(download).0));
         assert_eq!(told("a"), Some((3, "Downloading 41 %".to_owned())));
         assert_eq!(told("b"), Some((2, "Downloaded".to_owned())));
         assert_eq!(told("c"), None);
-        assert_eq!(flag(&download(5, "a", DownloadStatus::Queued)), "In the queue");
-        assert_eq!(flag(&download(5, "a", DownloadStatus::Error)), "Failed");
+        assert_eq!(flag(&download(5, "a", DownloadStatus::Queued)).0, "In the queue");
+        assert_eq!(flag(&download(5, "a", DownloadStatus::Error)).0, "Failed");
     }
 
     #[test]

@@ -60,7 +60,11 @@ impl std::fmt::Debug for Source {
 /// An address as it may be shown: query, fragment and user info often carry secrets.
 #[must_use]
 pub fn without_query(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
+    // An opaque origin, as `file:` has, is written `null`, which tells nobody anything.
+    match url.origin() {
+        origin @ url::Origin::Tuple(..) => format!("{}{}", origin.ascii_serialization(), url.path()),
+        url::Origin::Opaque(_) => format!("{}:{}", url.scheme(), url.path()),
+    }
 }
 
 /// Whether a caller's header may be sent. Framing, ranges, conditions and encodings are the engine's own business;

@@ -42,9 +42,12 @@ pub(super) async fn add(State(door): Shared, Body(new): Body<NewDownload>) -> Re
 
 /// Everything a client may have got wrong is found here, before anything happens.
 fn check_new(door: &Door, new: NewDownload) -> Result<Record, ApiError> {
-    let url = check_url(&new.url)?;
+    let mut url = check_url(&new.url)?;
     check_rate(new.rate_limit)?;
-    let context = check_context(&new)?;
+    let mut context = check_context(&new)?;
+    if let Some(authorization) = take_user_info(&mut url) {
+        context.headers.entry("Authorization".to_owned()).or_insert(authorization);
+    }
     let directory = match new.directory.as_deref().filter(|directory| !directory.is_empty()) {
         Some(wanted) => confine::folder(&door.config.download_dir, Path::new(wanted))
             .map_err(|error| ApiError::bad_request(format!("`directory`: {error}.")))?,
@@ -124,6 +127,21 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
         sha256,
         connections: new.connections,
     })
+}
+
+/// Name and password in an address are credentials: they go where no list shows them.
+fn take_user_info(url: &mut Url) -> Option<String> {
+    use base64::Engine as _;
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let mut pair = decoded(url.username());
+    pair.push(b':');
+    pair.extend(decoded(url.password().unwrap_or_default()));
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
 }
 
 fn check_rate(limit: Option<u64>) -> Result<(), ApiError> {
@@ -374,6 +392,14 @@ mod tests {
         let (kept, cookies) = check_headers(&map("Cookie", "a=b"), None, None).unwrap();
         assert!(kept.is_empty());
         assert_eq!(cookies.as_deref(), Some("a=b"));
+    }
+
+    #[test]
+    fn passwords_leave_the_address() {
+        let mut url = check_url("http://user:p%40ss@h/f").unwrap();
+        assert_eq!(take_user_info(&mut url).as_deref(), Some("Basic dXNlcjpwQHNz"));
+        assert_eq!(url.as_str(), "http://h/f");
+        assert_eq!(take_user_info(&mut url), None);
     }
 
     #[test]

@@ -15,10 +15,11 @@ use url::Url;
 use weir_engine::{
     Engine, EngineError, EngineOptions, Finished, Job, Method, Monitor, Partial, RateLimit, Source,
 };
-use weir_protocol::{Download, DownloadKind, DownloadStatus, ErrorBody, Event, Progress};
+use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, Event, Progress};
 
 use super::bars::Bars;
 use super::cookies;
+use super::output;
 use crate::endpoint::hex;
 use crate::failure;
 use crate::queue::{self, SpeedMeter};
@@ -173,7 +174,10 @@ async fn one(engine: &Engine, job: Job, n: usize, json: bool, bars: &Bars, stop:
             result = work.as_mut() => break result,
             _ = tick.tick() => {
                 let snapshot = monitor.snapshot();
-                meter.sample(started.elapsed(), snapshot.received);
+                // What an earlier run brought counts as there, not as fast.
+                if snapshot.phase != weir_engine::Phase::Resolving {
+                    meter.sample(started.elapsed(), snapshot.received);
+                }
                 let eta = meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
                 if json {
                     print_json(&Event::Progress(Progress {
@@ -211,16 +215,29 @@ async fn one(engine: &Engine, job: Job, n: usize, json: bool, bars: &Bars, stop:
         Err(error) => {
             bar.abandon();
             let info = failure::describe(&error);
-            eprintln!(
-                "weir: {}: {}",
-                super::output::plain(url.host_str().unwrap_or_default()),
-                super::output::plain(&info.message)
-            );
+            let address = output::plain(&weir_engine::without_query(&url));
+            eprintln!("weir: {address}: {}{}", output::plain(&info.message), advice(info.action));
             if json {
-                print_json(&ErrorBody { error: info });
+                print_json(&serde_json::json!({ "id": n + 1, "url": url.as_str(), "error": info }));
             }
             1
         }
+    }
+}
+
+/// What to do about a failure, for a person at a terminal.
+fn advice(action: Option<Action>) -> &'static str {
+    match action {
+        Some(Action::Retry | Action::StartOver) => " Run the same command again.",
+        Some(Action::InstallFfmpeg) => {
+            " Install it (on Debian: apt-get install ffmpeg), then run the same command again."
+        }
+        Some(Action::FreeSpace) => " Make room, then run the same command again: it goes on.",
+        Some(Action::CheckFolder) => " Choose another with --directory.",
+        Some(Action::OpenPage) => {
+            " Open the page it comes from for a fresh address, or pass --referer and --cookies."
+        }
+        _ => "",
     }
 }
 

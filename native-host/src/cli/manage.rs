@@ -103,14 +103,18 @@ pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Re
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.status.clone().map(|status| ("status", status)));
     query.extend(args.text.clone().map(|text| ("q", text)));
-    let rows: Vec<Download> = remote.get("/list", &query).await?;
+    let (rows, total): (Vec<Download>, u64) = remote.get_counted("/list", &query).await?;
     if json {
         return say_json(&rows);
     }
     if rows.is_empty() {
         return say("Nothing here yet. `weir add URL` starts a download.");
     }
-    rows.iter().try_for_each(|row| say(&output::line(row)))
+    rows.iter().try_for_each(|row| say(&output::line(row)))?;
+    if total > rows.len() as u64 {
+        eprintln!("{} of {total}; -n shows more, --search finds", rows.len());
+    }
+    Ok(())
 }
 
 /// Does the same to every row, and goes on after one that refuses.

@@ -90,7 +90,7 @@ enum Command {
     Stop,
     /// Register the native-messaging host with the browsers found.
     Install(InstallArgs),
-    /// Take every registration away and stop the daemon.
+    /// Take every registration away and stop the daemon; with an option, only that registration.
     Uninstall(InstallArgs),
 }
 
@@ -112,11 +112,19 @@ struct InstallArgs {
     /// A profile folder given to a browser with --user-data-dir.
     #[arg(long, value_name = "DIR")]
     user_data_dir: Option<PathBuf>,
+    /// Leave registrations alone that point at another program which is there.
+    #[arg(long)]
+    keep: bool,
 }
 
 impl From<InstallArgs> for Target {
     fn from(args: InstallArgs) -> Self {
-        Self { browser: args.browser, system: args.system, user_data_dir: args.user_data_dir }
+        Self {
+            browser: args.browser,
+            system: args.system,
+            user_data_dir: args.user_data_dir,
+            keep: args.keep,
+        }
     }
 }
 
@@ -131,9 +139,10 @@ pub(crate) fn run() -> ExitCode {
                 .chain()
                 .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
                 .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
-            if !broken_pipe {
-                eprintln!("weir: {error:#}");
+            if broken_pipe {
+                return ExitCode::SUCCESS;
             }
+            eprintln!("weir: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -196,7 +205,9 @@ fn serve(port: Option<u16>, download_dir: Option<PathBuf>, detached: bool) -> an
     match started {
         Err(error) if detached => {
             // Nobody sees stderr; whoever started us reads the log.
-            tracing::error!("{error:#}");
+            // One line: what started us shows the last one.
+            let reason = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+            tracing::error!("{reason}");
             Ok(ExitCode::FAILURE)
         }
         started => started.map(|()| ExitCode::SUCCESS),

@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When another daemon runs, the port is taken, or the store cannot be opened; the message says which.
 pub(crate) fn run(home: &Home, config: Config) -> anyhow::Result<()> {
-    let lock = lock(home)?;
+    let mut lock = lock(home)?;
     // Two threads do: writing and SQLite have blocking threads of their own, which end when idle.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -41,7 +41,7 @@ pub(crate) fn run(home: &Home, config: Config) -> anyhow::Result<()> {
         .thread_keep_alive(Duration::from_secs(2))
         .enable_all()
         .build()?;
-    let result = runtime.block_on(serve(home, config));
+    let result = runtime.block_on(serve(home, config, &mut lock));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     result
@@ -67,13 +67,15 @@ fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
     bail!("Weir already runs for {}{holder}", home.root().display())
 }
 
-async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
+async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow::Result<()> {
     let listeners = bind(home, &config)?;
     let address = listeners.first().context("no address to listen on")?.local_addr()?;
     let (port, url) = (address.port(), format!("http://{address}"));
     let token = Token::load_or_create(home)?;
-    let store = Store::open(&home.database())
-        .with_context(|| format!("cannot open the history {}", home.database().display()))?;
+    let store = Store::open(&home.database()).with_context(|| {
+        let path = home.database();
+        format!("cannot open the history {} (to begin a new one, move it aside)", path.display())
+    })?;
     let engine = Engine::new(EngineOptions {
         deny: Some(Arc::new(move |url: &url::Url| is_own_door(url, port))),
         ..EngineOptions::default()
@@ -101,6 +103,7 @@ async fn serve(home: &Home, config: Config) -> anyhow::Result<()> {
         pid: std::process::id(),
         version,
     };
+    endpoint::note_in_lock(lock, &published).context("cannot write the lock file")?;
     endpoint::publish(home, &published)?;
     tracing::info!(%url, pid = published.pid, "listening");
 

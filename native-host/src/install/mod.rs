@@ -25,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) system: bool,
     /// A profile folder given to a browser with `--user-data-dir`.
     pub(crate) user_data_dir: Option<PathBuf>,
+    /// Leave registrations alone that point at another program which is there.
+    pub(crate) keep: bool,
 }
 
 /// What happened for one browser.
@@ -32,7 +34,7 @@ pub(crate) struct Target {
 pub(crate) struct Outcome {
     pub(crate) browser: String,
     pub(crate) manifest: PathBuf,
-    /// `written`, `unchanged`, `removed` or `absent`.
+    /// `written`, `unchanged`, `kept`, `removed` or `registered`.
     pub(crate) result: &'static str,
 }
 
@@ -48,6 +50,10 @@ pub(crate) fn install(target: &Target, extension_ids: &[String]) -> anyhow::Resu
         let path = folder.join(file_name());
         let result = if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             "unchanged"
+        } else if target.keep
+            && registered_program(&path).is_some_and(|other| other != program && other.is_file())
+        {
+            "kept"
         } else {
             write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
             "written"
@@ -83,11 +89,16 @@ pub(crate) fn registered() -> Vec<(Outcome, bool)> {
         .chain(system)
         .filter_map(|(browser, folder)| {
             let path = folder.join(file_name());
-            let found: serde_json::Value = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-            let ours = found["path"].as_str().map(Path::new) == program.as_deref();
+            let ours = Some(registered_program(&path)?) == program;
             Some((Outcome { browser, manifest: path, result: "registered" }, ours))
         })
         .collect()
+}
+
+/// The program a manifest names.
+fn registered_program(manifest: &Path) -> Option<PathBuf> {
+    let found: serde_json::Value = serde_json::from_slice(&fs::read(manifest).ok()?).ok()?;
+    Some(PathBuf::from(found["path"].as_str()?))
 }
 
 fn file_name() -> String {
@@ -166,7 +177,14 @@ mod tests {
         assert_eq!(found["allowed_origins"], json!([format!("chrome-extension://{}/", "a".repeat(32))]));
         assert_eq!(found["type"], "stdio");
         assert!(Path::new(found["path"].as_str().unwrap()).is_absolute());
-        // A stale one is brought up to date.
+        // One that works for somebody else is left alone when asked to be; a stale one never is.
+        let keep = Target { keep: true, ..target.clone() };
+        let other = dir.path().join("other");
+        fs::write(&other, "").unwrap();
+        fs::write(&path, serde_json::json!({ "path": other }).to_string()).unwrap();
+        assert_eq!(install(&keep, &ids).unwrap()[0].result, "kept");
+        fs::remove_file(&other).unwrap();
+        assert_eq!(install(&keep, &ids).unwrap()[0].result, "written");
         fs::write(&path, "{}").unwrap();
         assert_eq!(install(&target, &ids).unwrap()[0].result, "written");
         assert_eq!(uninstall(&target).unwrap().len(), 1);

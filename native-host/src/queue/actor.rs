@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
-use weir_engine::{Engine, EngineError, Finished, Kind, RateLimit, Snapshot};
+use weir_engine::{Engine, EngineError, Finished, Kind, Phase, RateLimit, Snapshot};
 use weir_protocol::{
     Action, Download, DownloadId, DownloadPatch, DownloadStatus, ErrorInfo, Event, Progress,
 };
@@ -481,7 +481,10 @@ impl Actor {
                 continue;
             };
             let snapshot = job.monitor.snapshot();
-            job.meter.sample(job.started.elapsed(), snapshot.received);
+            // What an earlier attempt brought counts as there, not as fast.
+            if snapshot.phase != Phase::Resolving {
+                job.meter.sample(job.started.elapsed(), snapshot.received);
+            }
             let mut row = record.download.clone();
             apply_figures(&mut row, &snapshot);
             if record.download.status == DownloadStatus::Downloading {
