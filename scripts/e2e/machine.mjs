@@ -108,12 +108,11 @@ export class Machine {
       viewport,
     });
     this.context.setDefaultTimeout(15_000);
-    if (!this.context.serviceWorkers().some((worker) => worker.url().includes(EXTENSION_ID))) {
-      await this.context.waitForEvent('serviceworker', {
-        predicate: (worker) => worker.url().includes(EXTENSION_ID),
-        timeout: 15_000,
-      });
-    }
+    const ours = (worker) => worker.url().includes(EXTENSION_ID);
+    const worker = this.context.serviceWorkers().find(ours)
+      || (await this.context.waitForEvent('serviceworker', { predicate: ours, timeout: 15_000 }));
+    // The extension was installed this instant: until its worker has run once, the browser knows none of its listeners.
+    await until('the worker to be ready', () => worker.evaluate(() => performance.getEntriesByName('weir-ready').length).catch(() => 0));
     return this.context;
   }
 
@@ -162,6 +161,28 @@ export class Machine {
       return !targetInfos.some((target) => target.type === 'service_worker' && target.url.includes(EXTENSION_ID));
     });
     await session.detach();
+  }
+
+  /** Value of `expression` in the extension's worker; nothing when it does not run. */
+  async inWorker(expression) {
+    const session = await this.context.browser().newBrowserCDPSession();
+    try {
+      const { targetInfos } = await session.send('Target.getTargets');
+      const worker = targetInfos.find((target) => target.type === 'service_worker' && target.url.includes(EXTENSION_ID));
+      if (!worker) return undefined;
+      const { sessionId } = await session.send('Target.attachToTarget', { targetId: worker.targetId, flatten: false });
+      const answer = new Promise((resolve) => {
+        session.on('Target.receivedMessageFromTarget', (event) => {
+          const message = JSON.parse(event.message);
+          if (event.sessionId === sessionId && message.id === 1) resolve(message.result?.result?.value);
+        });
+      });
+      const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression, returnByValue: true } });
+      await session.send('Target.sendMessageToTarget', { sessionId, message });
+      return await answer;
+    } finally {
+      await session.detach();
+    }
   }
 
   /** Content of `endpoint.json`, or nothing while no daemon runs. */
