@@ -59,7 +59,7 @@ scenario('no serious finding in a popup without the host', { installed: false },
 });
 
 scenario('no serious finding in popup and page, full', {}, async ({ machine, site }) => {
-  const { tab } = await machine.open(`${site.origin}/slow-6000/talk.html`);
+  const { tab } = await machine.open(`${site.origin}/slow-10000/talk.html`);
   await found(machine, tab);
   const popup = await machine.popup(tab);
   const [name] = await offered(popup);
