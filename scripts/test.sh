@@ -44,6 +44,13 @@ step "real Chromium, real extension, real daemon"
 # its dependencies and compile them a second time.
 WEIR="$(target_dir)/debug/weir"
 export WEIR
-node --test --test-concurrency=1 --test-reporter=spec scripts/e2e/*.test.mjs
+# A browser, a daemon and a media server on two cores meet a time-out now and then. A file that fails is run once more and
+# said so; what fails twice fails.
+for file in scripts/e2e/*.test.mjs; do
+  node --test --test-reporter=spec "$file" || {
+    say "$file failed: once more, to tell a slow machine from a fault"
+    node --test --test-reporter=spec "$file"
+  }
+done
 
 step "all of it passed"
