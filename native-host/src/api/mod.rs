@@ -21,6 +21,7 @@ use axum::extract::{Query, State};
 use axum::middleware;
 use axum::routing::{get, post};
 use serde::Deserialize;
+use tokio_util::task::TaskTracker;
 use weir_engine::Engine;
 use weir_protocol::Health;
 
@@ -42,6 +43,8 @@ pub(crate) struct Door {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) engine: Engine,
+    /// Open sockets; a clean stop waits until each was told goodbye.
+    pub(crate) sockets: TaskTracker,
     credentials: Credentials,
 }
 
@@ -56,7 +59,16 @@ impl Door {
         queue: Queue,
         engine: Engine,
     ) -> Self {
-        Self { config, port, url, store, queue, engine, credentials: Credentials::new(token, port) }
+        Self {
+            config,
+            port,
+            url,
+            store,
+            queue,
+            engine,
+            sockets: TaskTracker::new(),
+            credentials: Credentials::new(token, port),
+        }
     }
 }
 

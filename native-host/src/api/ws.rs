@@ -24,13 +24,15 @@ pub(super) async fn upgrade(State(door): Shared, upgrade: WebSocketUpgrade) -> R
 
 /// Answers the subprotocol `weir.v1` and never the token offered beside it.
 pub(super) fn accept(door: Arc<Door>, upgrade: WebSocketUpgrade) -> Response {
+    let sockets = door.sockets.clone();
     upgrade.protocols([WS_SUBPROTOCOL]).max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).on_upgrade(
-        move |socket| async move {
-            let mut client = Client { socket, wants_downloads: true };
-            let reason = client.serve(&door).await;
-            if let Some(reason) = reason {
-                let _ = client.socket.send(Message::Close(Some(reason))).await;
-            }
+        move |socket| {
+            sockets.track_future(async move {
+                let mut client = Client { socket, wants_downloads: true };
+                if let Some(reason) = client.serve(&door).await {
+                    let _ = client.socket.send(Message::Close(Some(reason))).await;
+                }
+            })
         },
     )
 }

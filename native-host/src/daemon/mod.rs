@@ -90,6 +90,7 @@ async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow:
 
     let closing = CancellationToken::new();
     let connections = TaskTracker::new();
+    let sockets = door.sockets.clone();
     let router = api::router(door);
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -112,6 +113,8 @@ async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow:
     endpoint::withdraw(home);
     // The queue first: its end closes every socket, and the journals matter more than answers in flight.
     queue.stop().await.ok();
+    sockets.close();
+    let _ = tokio::time::timeout(DRAIN, sockets.wait()).await;
     closing.cancel();
     connections.close();
     let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
