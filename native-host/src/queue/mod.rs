@@ -1,4 +1,5 @@
 //! The queue: the only place where a download's status changes, and always in this order: store, memory, event.
+//! What has happened already, a finished file for one, holds also when the store refuses it, and is written again later.
 //!
 //! Owns which downloads run, when, and what becomes of them. Never moves bytes (the engine does) and never
 //! speaks HTTP (the API does). One actor task holds the state; [`Queue`] is how everyone else talks to it.
