@@ -176,6 +176,7 @@ pub(crate) async fn run(
             file.set_len(total).map_err(EngineError::disk)?;
         }
         let map: SharedMap = Arc::new(Mutex::new(RangeMap::new(facts.total, &done)));
+        monitor.set_map(&map);
         monitor.set_total(facts.total);
         monitor.set_received(lock(&map).done().len());
         let writer = Writer::start(part, file, facts.clone(), Arc::clone(&map), Arc::clone(monitor));

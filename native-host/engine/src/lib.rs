@@ -10,6 +10,7 @@ mod download;
 mod error;
 mod file;
 mod hls;
+mod hosts;
 mod journal;
 mod monitor;
 mod mp4;
@@ -32,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use error::EngineError;
-pub use monitor::{Monitor, Phase, Snapshot};
+pub use hosts::Hosts;
+pub use monitor::{Monitor, Phase, Ranges, Snapshot};
 pub use part::{partial_path, remove_partial};
 pub use probe::Probe;
 pub use rate::RateLimit;
@@ -78,6 +80,8 @@ pub struct EngineOptions {
     pub retries: u32,
     /// Wait before the first retry; doubles up to 15 s.
     pub backoff: Duration,
+    /// What was learned about servers, here and by others who share it.
+    pub hosts: Arc<Hosts>,
 }
 
 impl Default for EngineOptions {
@@ -90,6 +94,7 @@ impl Default for EngineOptions {
             patience: Duration::from_secs(30),
             retries: 5,
             backoff: Duration::from_millis(500),
+            hosts: Arc::default(),
         }
     }
 }
@@ -109,6 +114,8 @@ impl std::fmt::Debug for EngineOptions {
 pub struct Job {
     /// Where it is.
     pub source: Source,
+    /// Other places of the very same file, used beside the first and instead of it. Credentials stay with the first.
+    pub mirrors: Vec<Url>,
     /// Where it goes; created when missing.
     pub directory: PathBuf,
     /// Wanted name; made safe. None takes the server's.
@@ -130,11 +137,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// A plain download of `source` into `directory`: 8 connections, nothing adopted, no limit.
+    /// A plain download of `source` into `directory`: 8 connections, no mirrors, nothing adopted, no limit.
     #[must_use]
     pub fn new(source: Source, directory: PathBuf) -> Self {
         Self {
             source,
+            mirrors: Vec::new(),
             directory,
             filename: None,
             kind: None,

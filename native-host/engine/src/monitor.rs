@@ -4,11 +4,12 @@
 //! atomic loads, so a slow reader cannot slow a download. Invariant: `received` never exceeds a known `total`.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
 use crate::Kind;
+use crate::ranges::RangeMap;
 
 /// Where a running job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +49,18 @@ pub struct Snapshot {
     pub connections: u32,
 }
 
+/// Which bytes of a file are there and which are coming, for drawing. Spans are the first byte and one past the last,
+/// in order, neither empty nor touching.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// Size of the file, when known.
+    pub total: Option<u64>,
+    /// On disk.
+    pub done: Vec<(u64, u64)>,
+    /// What each connection is still to bring of its range.
+    pub active: Vec<(u64, u64)>,
+}
+
 #[derive(Debug, Default)]
 struct Settled {
     phase: Phase,
@@ -68,6 +81,8 @@ pub struct Monitor {
     connections: AtomicU32,
     /// Parts per million, so that it fits an atomic.
     fraction: AtomicU64,
+    /// Of the file being fetched, as long as it is.
+    map: Mutex<Weak<Mutex<RangeMap>>>,
 }
 
 const PPM: f64 = 1_000_000.0;
@@ -111,6 +126,14 @@ impl Monitor {
         }
     }
 
+    /// Which bytes are there; none unless a plain file is being fetched right now.
+    #[must_use]
+    pub fn ranges(&self) -> Option<Ranges> {
+        let map = self.map.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Ranges { total: map.total(), done: map.done().as_slice().to_vec(), active: map.active() })
+    }
+
     /// Returns when phase, kind, filename, total or quality changed since the last call. Made for one observer; a
     /// change between two calls is not lost.
     pub async fn settled_or_phase_changed(&self) {
@@ -125,6 +148,10 @@ impl Monitor {
     fn settle(&self, change: impl FnOnce(&mut Settled)) {
         change(&mut self.lock());
         self.changed.notify_one();
+    }
+
+    pub(crate) fn set_map(&self, map: &Arc<Mutex<RangeMap>>) {
+        *self.map.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(map);
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::hosts::Slot;
 use crate::ranges::Span;
 use crate::source::{self, Method, Source};
 use crate::{EngineError, EngineOptions, answer};
@@ -52,6 +53,8 @@ pub(crate) struct Answer {
     response: reqwest::Response,
     peeked: Option<Bytes>,
     patience: Duration,
+    /// Counts the connection until the answer is let go of.
+    _slot: Option<Slot>,
 }
 
 impl Net {
@@ -98,6 +101,11 @@ impl Net {
         for _ in 0..=MAX_REDIRECTS {
             self.check_door(&url)?;
             at_home &= source::same_place(&visitor.url, &url);
+            // Shared connections are as few as they can be already.
+            let slot = match lane {
+                Lane::Own => Some(self.options.hosts.slot(&url).await),
+                Lane::Shared => None,
+            };
             let response = self.send(client, visitor, method, &url, range, at_home).await?;
             let status = response.status().as_u16();
             let location = matches!(status, 301 | 302 | 303 | 307 | 308)
@@ -111,6 +119,7 @@ impl Net {
                     response,
                     peeked: None,
                     patience: self.options.patience,
+                    _slot: slot,
                 });
             };
             let mut next = url

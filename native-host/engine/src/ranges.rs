@@ -267,6 +267,14 @@ impl RangeMap {
         &self.done
     }
 
+    /// What each worker still has to hand over, in order of the file; nothing of an answer whose end is not known.
+    pub(crate) fn active(&self) -> Vec<Span> {
+        let claims = self.claims.iter().filter(|claim| claim.pos < claim.end && claim.end != OPEN_END);
+        let mut spans: Vec<Span> = claims.map(|claim| (claim.pos, claim.end)).collect();
+        spans.sort_unstable();
+        spans
+    }
+
     /// First byte that is neither on disk nor on its way.
     pub(crate) fn first_hole(&self) -> Option<u64> {
         let free = self.free.as_slice().first().map(|span| span.0);

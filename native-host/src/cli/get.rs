@@ -146,6 +146,7 @@ fn plan(args: &GetArgs, url: &Url, directory: &std::path::Path, cookies: Option<
     headers.extend(args.referer.clone().map(|referer| ("Referer".to_owned(), referer)));
     Job {
         source: Source { url: url.clone(), method: Method::Get, headers, cookies, body: None },
+        mirrors: Vec::new(),
         directory: directory.to_owned(),
         filename: args.name.clone(),
         kind: None,

@@ -102,6 +102,7 @@ fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, Engi
     let download = &record.download;
     Ok(weir_engine::Job {
         source: source(&download.url, request)?,
+        mirrors: Vec::new(),
         directory: record.directory.clone(),
         filename: request.filename.clone(),
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
