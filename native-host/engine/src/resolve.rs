@@ -131,9 +131,11 @@ pub(crate) async fn kind(answer: &mut Answer, wanted: Option<Kind>) -> Result<Ki
 /// Name of the finished file: what the caller wants, else what the server says, else the address.
 pub(crate) fn file_name(answer: &Answer, job: &Job) -> String {
     let kind = answer::content_type(&answer.headers).unwrap_or_default();
-    let stated = answer::text(&answer.headers, header::CONTENT_DISPOSITION)
-        .as_deref()
-        .and_then(filename::from_content_disposition);
+    // As bytes: names come in any charset.
+    let stated = answer
+        .headers
+        .get(header::CONTENT_DISPOSITION)
+        .and_then(|value| filename::from_content_disposition_bytes(value.as_bytes(), answer.url.host_str()));
     let in_url = url_name(&answer.url, &job.source.url);
     if let Some(wanted) = &job.filename {
         return completed(filename::safe(wanted), &[stated, in_url], &kind);
