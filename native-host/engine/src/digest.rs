@@ -11,10 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::EngineError;
-use crate::answer;
+use crate::checksum::Algorithm;
+use crate::{EngineError, answer};
 
 /// Piece read at once.
 const READ: usize = 1024 * 1024;
@@ -71,20 +72,33 @@ impl Stated {
     }
 }
 
+/// What the finished file must be by the word of somebody other than the server's headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) algorithm: Algorithm,
+    /// Lower case.
+    pub(crate) hex: String,
+    /// Whose word it is, for people.
+    pub(crate) stated_by: &'static str,
+}
+
 /// Hashes the bytes of a file in order, once, for everything that was stated.
 #[derive(Debug, Clone)]
 pub(crate) struct Hashers {
     sha256: Sha256,
     sha512: Option<Sha512>,
+    sha1: Option<Sha1>,
     md5: Option<Md5>,
 }
 
 impl Hashers {
-    pub(crate) fn for_stated(stated: &Stated) -> Self {
+    /// SHA-256 always, the others as `stated` by the server or `wanted` by the caller.
+    pub(crate) fn new(stated: &Stated, wanted: Option<Algorithm>) -> Self {
         Self {
             sha256: Sha256::new(),
-            sha512: stated.sha512.is_some().then(Sha512::new),
-            md5: stated.md5.is_some().then(Md5::new),
+            sha512: (stated.sha512.is_some() || wanted == Some(Algorithm::Sha512)).then(Sha512::new),
+            sha1: (wanted == Some(Algorithm::Sha1)).then(Sha1::new),
+            md5: (stated.md5.is_some() || wanted == Some(Algorithm::Md5)).then(Md5::new),
         }
     }
 
@@ -92,6 +106,9 @@ impl Hashers {
         self.sha256.update(bytes);
         if let Some(sha512) = &mut self.sha512 {
             sha512.update(bytes);
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
         }
         if let Some(md5) = &mut self.md5 {
             md5.update(bytes);
@@ -102,6 +119,7 @@ impl Hashers {
         Digests {
             sha256: self.sha256.finalize().into(),
             sha512: self.sha512.map(|hasher| hex(&hasher.finalize())),
+            sha1: self.sha1.map(|hasher| hex(&hasher.finalize())),
             md5: self.md5.map(|hasher| hex(&hasher.finalize())),
         }
     }
@@ -112,15 +130,28 @@ impl Hashers {
 pub(crate) struct Digests {
     pub(crate) sha256: [u8; 32],
     sha512: Option<String>,
+    sha1: Option<String>,
     md5: Option<String>,
 }
 
 impl Digests {
-    /// Compares with everything stated.
-    pub(crate) fn check(&self, stated: &Stated, wanted: Option<[u8; 32]>) -> Result<(), EngineError> {
+    /// The hash of this kind, if it was computed.
+    fn get(&self, algorithm: Algorithm) -> Option<String> {
+        match algorithm {
+            Algorithm::Sha256 => Some(hex(&self.sha256)),
+            Algorithm::Sha512 => self.sha512.clone(),
+            Algorithm::Sha1 => self.sha1.clone(),
+            Algorithm::Md5 => self.md5.clone(),
+        }
+    }
+
+    /// Compares with everything stated. What was not computed does not match.
+    pub(crate) fn check(&self, stated: &Stated, wanted: Option<&Expected>) -> Result<(), EngineError> {
         let fail = |algorithm, stated_by| Err(EngineError::ChecksumMismatch { algorithm, stated_by });
-        if wanted.is_some_and(|wanted| wanted != self.sha256) {
-            return fail("SHA-256", "the caller");
+        if let Some(wanted) = wanted
+            && self.get(wanted.algorithm).is_none_or(|found| found != wanted.hex)
+        {
+            return fail(wanted.algorithm.name(), wanted.stated_by);
         }
         if stated.sha256.as_ref().is_some_and(|stated| *stated != hex(&self.sha256)) {
             return fail("SHA-256", "the server");
@@ -135,18 +166,18 @@ impl Digests {
     }
 }
 
-/// Size and SHA-256 of a file, read from its beginning. Blocks.
-pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, [u8; 32])> {
+/// Size and hashes of a file, read from its beginning. Blocks.
+pub(crate) fn of_file(file: &mut File, wanted: Option<Algorithm>) -> io::Result<(u64, Digests)> {
     file.rewind()?;
-    let mut hasher = Sha256::new();
+    let mut hashers = Hashers::new(&Stated::default(), wanted);
     let mut piece = vec![0; READ];
     let mut bytes = 0;
     loop {
         let n = file.read(&mut piece)?;
         if n == 0 {
-            return Ok((bytes, hasher.finalize().into()));
+            return Ok((bytes, hashers.finish()));
         }
-        hasher.update(&piece[..n]);
+        hashers.update(&piece[..n]);
         bytes += n as u64;
     }
 }
@@ -190,11 +221,10 @@ mod tests {
 
     #[test]
     fn every_header_form_is_read() {
-        let mut hashers = Hashers::for_stated(&Stated {
-            md5: Some(String::new()),
-            sha512: Some(String::new()),
-            ..Stated::default()
-        });
+        let mut hashers = Hashers::new(
+            &Stated { md5: Some(String::new()), sha512: Some(String::new()), ..Stated::default() },
+            None,
+        );
         hashers.update(b"hello");
         let real = hashers.finish();
         let sha = STANDARD.encode(real.sha256);
@@ -221,7 +251,7 @@ mod tests {
     #[test]
     fn every_wrong_digest_is_found() {
         let zero = Stated { md5: Some("00".repeat(16)), ..Stated::default() };
-        let mut hashers = Hashers::for_stated(&zero);
+        let mut hashers = Hashers::new(&zero, None);
         hashers.update(b"hello");
         let real = hashers.finish();
         assert!(matches!(
@@ -239,10 +269,29 @@ mod tests {
             real.check(&sha512, None),
             Err(EngineError::ChecksumMismatch { algorithm: "SHA-512", .. })
         ));
-        assert!(matches!(
-            real.check(&Stated::default(), Some([0; 32])),
-            Err(EngineError::ChecksumMismatch { .. })
-        ));
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha1, Algorithm::Md5] {
+            let mut hashers = Hashers::new(&Stated::default(), Some(algorithm));
+            hashers.update(b"hello");
+            let found = hashers.finish();
+            let mut wanted =
+                Expected { algorithm, hex: found.get(algorithm).unwrap(), stated_by: "the caller" };
+            found.check(&Stated::default(), Some(&wanted)).unwrap();
+            wanted.hex = "00".repeat(wanted.hex.len() / 2);
+            assert!(matches!(
+                found.check(&Stated::default(), Some(&wanted)),
+                Err(EngineError::ChecksumMismatch { stated_by: "the caller", .. })
+            ));
+        }
+        // Asked for and not computed is no match either.
+        let sha1 = Expected {
+            algorithm: Algorithm::Sha1,
+            hex: "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d".into(),
+            stated_by: "the caller",
+        };
+        assert!(real.check(&Stated::default(), Some(&sha1)).is_err());
+        let mut hashers = Hashers::new(&Stated::default(), Some(Algorithm::Sha1));
+        hashers.update(b"hello");
+        hashers.finish().check(&Stated::default(), Some(&sha1)).unwrap();
         assert_eq!(unhex(&hex(&real.sha256)), Some(real.sha256));
         assert_eq!(unhex("zz"), None);
     }

@@ -140,7 +140,8 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         journal,
     };
     if let Ok(mut file) = File::open(&working) {
-        let same = digest::of_file(&mut file).is_ok_and(|found| found == (state.bytes, sha256));
+        let same = digest::of_file(&mut file, None)
+            .is_ok_and(|(bytes, found)| (bytes, found.sha256) == (state.bytes, sha256));
         if !same {
             return Ok(Err(part));
         }

@@ -40,6 +40,16 @@ pub enum EngineError {
         /// As told by the TLS library.
         reason: String,
     },
+    /// The proxy cannot be reached, refuses, or wants to know who is asking (407).
+    #[error("the proxy {host} cannot be used: {reason}")]
+    ProxyFailed {
+        /// Host and port of the proxy.
+        host: String,
+        /// One clause in plain words.
+        reason: String,
+        /// It answered and will answer the same the next time.
+        refused: bool,
+    },
     /// 401, 403, or a login page where a file was expected.
     #[error("the server refuses access (status {status}); the page may need a login or a fresh link")]
     LoginRequired {
@@ -73,10 +83,16 @@ pub enum EngineError {
     /// The finished bytes do not have the stated hash.
     #[error("the downloaded bytes do not match the {algorithm} stated by {stated_by}")]
     ChecksumMismatch {
-        /// `SHA-256`, `SHA-512` or `MD5`.
+        /// `SHA-256`, `SHA-512`, `SHA-1` or `MD5`.
         algorithm: &'static str,
-        /// `the server` or `the caller`.
+        /// `the server`, `the caller`, or the file the hash was published in.
         stated_by: &'static str,
+    },
+    /// The hash the caller wants compared is not where it should be; what has arrived is kept.
+    #[error("the checksum of the file cannot be had: {reason}")]
+    ChecksumUnavailable {
+        /// One clause in plain words.
+        reason: String,
     },
     /// No playlist, an empty one, or one that cannot be understood.
     #[error("the playlist cannot be used: {0}")]
@@ -178,6 +194,7 @@ impl EngineError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::BrokenTransfer { .. } => true,
+            Self::ProxyFailed { refused, .. } => !refused,
             Self::HttpStatus { status } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }

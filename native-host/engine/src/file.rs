@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::answer::{self, Agreement, Coding, Validators, Verdict};
-use crate::digest::{self, Stated};
+use crate::digest::{self, Expected, Stated};
 use crate::journal::{self, FileState, FinishedState, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Lane, Net};
 use crate::part::{Names, Part};
 use crate::ranges::{RangeMap, Span};
-use crate::source::Method;
+use crate::source::{Method, Source};
 use crate::writer::{Facts, SharedMap, Writer, lock};
-use crate::{EngineError, Finished, Job, Kind};
+use crate::{Algorithm, Checksum, EngineError, Finished, Job, Kind, sums};
 
 use transfer::Transfer;
 
@@ -112,11 +113,21 @@ pub(crate) async fn reopen(
     }
 }
 
-/// Asks until the server answers with something other than a passing failure.
+/// Asks for the job's resource until the server answers with something other than a passing failure.
 pub(crate) async fn ask_patiently(net: &Net, job: &Job, range: Option<Span>) -> Result<Answer, EngineError> {
+    ask_address(net, &job.source, &job.source.url, range).await
+}
+
+/// The same for any address, as `visitor`.
+pub(crate) async fn ask_address(
+    net: &Net,
+    visitor: &Source,
+    url: &Url,
+    range: Option<Span>,
+) -> Result<Answer, EngineError> {
     let mut failures = 0;
     loop {
-        let (error, wait) = match net.ask(&job.source, &job.source.url, range, Lane::Own).await {
+        let (error, wait) = match net.ask(visitor, url, range, Lane::Own).await {
             Ok(answer) => match answer.refusal().filter(EngineError::is_transient) {
                 None => return Ok(answer),
                 Some(error) => (error, answer::retry_after(&answer.headers)),
@@ -126,7 +137,7 @@ pub(crate) async fn ask_patiently(net: &Net, job: &Job, range: Option<Span>) -> 
         };
         failures += 1;
         // A second POST may order twice: only the caller can know.
-        if failures > net.options().retries || job.source.method == Method::Post {
+        if failures > net.options().retries || visitor.method == Method::Post {
             return Err(error);
         }
         tokio::time::sleep(wait.unwrap_or_else(|| backoff(net, failures))).await;
@@ -156,12 +167,13 @@ pub(crate) async fn run(
     monitor.set_phase(Phase::Downloading);
     for restart in 0_u32.. {
         let (facts, done) = match &start {
-            Start::Whole(answer) => (facts_of(answer), Vec::new()),
+            Start::Whole(answer) => (facts_of(answer, job), Vec::new()),
             Start::Resume { state, done, .. } | Start::Complete { state, done } => (
                 Facts {
                     total: state.total,
                     validators: state.validators.clone(),
                     stated: state.stated.clone(),
+                    wanted: wanted_of(job),
                 },
                 done.clone(),
             ),
@@ -179,6 +191,7 @@ pub(crate) async fn run(
         monitor.set_map(&map);
         monitor.set_total(facts.total);
         monitor.set_received(lock(&map).done().len());
+        let filename = part.names.filename.clone();
         let writer = Writer::start(part, file, facts.clone(), Arc::clone(&map), Arc::clone(monitor));
         let outcome = {
             // After a setback nothing is risked: whatever one answer brings is of one piece.
@@ -187,7 +200,11 @@ pub(crate) async fn run(
                 biased;
                 () = stop.cancelled() => Err(Setback::Fail(EngineError::Stopped)),
                 () = writer.failed.cancelled() => Err(Setback::Fail(EngineError::Internal("the disk writer ended".to_owned()))),
-                outcome = transfer.supervise(start) => outcome,
+                // Beside the transfer, so that a checksum that cannot be had is known before everything was fetched.
+                outcome = async {
+                    let published = async { sums::expected(net, job, &filename).await.map_err(Setback::Fail) };
+                    tokio::try_join!(transfer.supervise(start), published).map(|((), wanted)| wanted)
+                } => outcome,
             }
         };
         let written = writer.close().await?;
@@ -196,9 +213,9 @@ pub(crate) async fn run(
             return Err(error);
         }
         match outcome {
-            Ok(()) => {
+            Ok(wanted) => {
                 monitor.set_phase(Phase::Finishing);
-                return finish(written, job.sha256).await;
+                return finish(written, wanted).await;
             }
             Err(Setback::Fail(error)) => return Err(error),
             Err(Setback::Anew(error)) if restart >= MAX_RESTARTS || job.source.method == Method::Post => {
@@ -226,7 +243,7 @@ pub(crate) async fn run(
     Err(EngineError::ContentChanged)
 }
 
-fn facts_of(answer: &Answer) -> Facts {
+fn facts_of(answer: &Answer, job: &Job) -> Facts {
     let identity = answer::coding(&answer.headers) == Coding::Identity;
     Facts {
         // Of a compressed body neither size nor hash is that of the file.
@@ -237,6 +254,15 @@ fn facts_of(answer: &Answer) -> Facts {
         } else {
             Stated::default()
         },
+        wanted: wanted_of(job),
+    }
+}
+
+/// The hash the caller knows; one that is published somewhere is fetched beside the file.
+fn wanted_of(job: &Job) -> Option<Algorithm> {
+    match job.checksum {
+        Some(Checksum::Stated { algorithm, .. }) => Some(algorithm),
+        _ => None,
     }
 }
 
@@ -250,10 +276,10 @@ fn check_room(names: &Names, needed: u64) -> Result<(), EngineError> {
     }
 }
 
-async fn finish(written: crate::writer::Written, wanted: Option<[u8; 32]>) -> Result<Finished, EngineError> {
+async fn finish(written: crate::writer::Written, wanted: Option<Expected>) -> Result<Finished, EngineError> {
     let finishing = tokio::task::spawn_blocking(move || {
         let bytes = written.size();
-        let (part, digests) = written.verify(wanted)?;
+        let (part, digests) = written.verify(wanted.as_ref())?;
         let (working, journal) = (part.names.part(), part.names.journal());
         let path = part.finish(&working, |filename| {
             State::Finished(FinishedState {

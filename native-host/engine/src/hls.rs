@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use weir_media::filename;
 use weir_media::hls::{MediaPlaylist, Playlist};
 
+use crate::digest::{self, Expected, Stated};
 use crate::journal::{self, FinishedState, HlsState, State, TrackState};
 use crate::monitor::{Monitor, Phase};
 use crate::mp4;
 use crate::net::{Answer, Net};
 use crate::part::Part;
-use crate::{EngineError, Finished, Job, Kind, digest, mux, resolve};
+use crate::{EngineError, Finished, Job, Kind, mux, resolve, sums};
 
 pub(crate) use playlist::{media_playlist, read_playlist};
 
@@ -138,7 +139,7 @@ pub(crate) async fn run(
         outcome?;
     }
     monitor.set_phase(Phase::Finishing);
-    finish(job, ready, recorder, &paths, stop).await
+    finish(net, job, ready, recorder, &paths, stop).await
 }
 
 /// Takes up what an earlier run left, if it is of the same stream and really on the disk.
@@ -184,6 +185,7 @@ fn recorder(
 }
 
 async fn finish(
+    net: &Net,
     job: &Job,
     ready: Ready,
     mut recorder: track::Recorder,
@@ -203,16 +205,22 @@ async fn finish(
         audio_only: ready.audio_only,
     };
     // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
-    tokio::select! {
+    let wanted = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(EngineError::Stopped),
-        muxed = mux::run(&plan) => if let Err(error) = muxed {
+        muxed = async {
+            let wanted = sums::expected(net, job, &recorder.part.names.filename).await?;
+            mux::run(&plan).await.map(|()| wanted)
+        } => muxed,
+    };
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => {
             forget_if_worthless(&mut recorder, &error);
             return Err(error);
-        },
-    }
-    let wanted = job.sha256;
-    let concluded = tokio::task::spawn_blocking(move || conclude(recorder, &output, ready, wanted));
+        }
+    };
+    let concluded = tokio::task::spawn_blocking(move || conclude(recorder, &output, ready, wanted.as_ref()));
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
 }
 
@@ -236,7 +244,7 @@ fn conclude(
     mut recorder: track::Recorder,
     output: &Path,
     ready: Ready,
-    wanted: Option<[u8; 32]>,
+    wanted: Option<&Expected>,
 ) -> Result<Finished, EngineError> {
     let (bytes, sha256) = match verify(output, &ready, wanted) {
         Ok(verified) => verified,
@@ -264,15 +272,14 @@ fn conclude(
 }
 
 /// Size and hash of a result that is what was promised, and on the disk for good.
-fn verify(output: &Path, ready: &Ready, wanted: Option<[u8; 32]>) -> Result<(u64, [u8; 32]), EngineError> {
+fn verify(output: &Path, ready: &Ready, wanted: Option<&Expected>) -> Result<(u64, [u8; 32]), EngineError> {
     let mut file = File::open(output).map_err(EngineError::disk)?;
     let found = mp4::tracks(&mut file)
         .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
     length::check(&found, &ready.tracks, ready.has_picture)?;
-    let (bytes, sha256) = digest::of_file(&mut file).map_err(EngineError::disk)?;
-    if wanted.is_some_and(|wanted| wanted != sha256) {
-        return Err(EngineError::ChecksumMismatch { algorithm: "SHA-256", stated_by: "the caller" });
-    }
+    let algorithm = wanted.map(|wanted| wanted.algorithm);
+    let (bytes, digests) = digest::of_file(&mut file, algorithm).map_err(EngineError::disk)?;
+    digests.check(&Stated::default(), wanted)?;
     file.sync_all().map_err(EngineError::disk)?;
-    Ok((bytes, sha256))
+    Ok((bytes, digests.sha256))
 }

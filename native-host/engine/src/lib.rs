@@ -5,6 +5,7 @@
 //! whole and verified, and never in place of another.
 
 mod answer;
+mod checksum;
 mod digest;
 mod download;
 mod error;
@@ -12,16 +13,19 @@ mod file;
 mod hls;
 mod hosts;
 mod journal;
+mod login;
 mod monitor;
 mod mp4;
 mod mux;
 mod net;
 mod part;
 mod probe;
+mod proxy;
 mod ranges;
 mod rate;
 mod resolve;
 mod source;
+mod sums;
 mod writer;
 
 use std::path::PathBuf;
@@ -32,11 +36,14 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use checksum::{Algorithm, Checksum, ChecksumError};
 pub use error::EngineError;
 pub use hosts::Hosts;
+pub use login::Login;
 pub use monitor::{Monitor, Phase, Ranges, Snapshot};
 pub use part::{partial_path, remove_partial};
 pub use probe::Probe;
+pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
 pub use source::{Method, Source, without_query};
 
@@ -72,6 +79,13 @@ pub struct EngineOptions {
     pub ffmpeg: Option<PathBuf>,
     /// Addresses that are refused with [`EngineError::OwnAddress`]; asked for redirects and segments too.
     pub deny: Option<Deny>,
+    /// Where connections go through when a source names no proxy itself. None is what the environment says
+    /// (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+    pub proxy: Option<Proxy>,
+    /// A file of logins, as `~/.netrc`, each for its own host; read when a login is looked for. None reads none.
+    pub netrc: Option<PathBuf>,
+    /// Certificates trusted besides the system's, PEM.
+    pub certificates: Option<PathBuf>,
     /// Longest time to make a connection.
     pub connect_timeout: Duration,
     /// Longest silence of a server before a connection is given up.
@@ -90,6 +104,9 @@ impl Default for EngineOptions {
             user_agent: concat!("Weir/", env!("CARGO_PKG_VERSION")).to_owned(),
             ffmpeg: None,
             deny: None,
+            proxy: None,
+            netrc: None,
+            certificates: None,
             connect_timeout: Duration::from_secs(15),
             patience: Duration::from_secs(30),
             retries: 5,
@@ -105,6 +122,8 @@ impl std::fmt::Debug for EngineOptions {
             .field("user_agent", &self.user_agent)
             .field("ffmpeg", &self.ffmpeg)
             .field("deny", &self.deny.is_some())
+            .field("proxy", &self.proxy)
+            .field("netrc", &self.netrc)
             .finish_non_exhaustive()
     }
 }
@@ -128,8 +147,8 @@ pub struct Job {
     pub quality: Option<String>,
     /// Most connections at a time, at least 1.
     pub connections: u32,
-    /// Hash the finished file must have.
-    pub sha256: Option<[u8; 32]>,
+    /// What the finished file must be.
+    pub checksum: Option<Checksum>,
     /// What happens to a partial file that is already there.
     pub partial: Partial,
     /// Changeable while the job runs.
@@ -149,7 +168,7 @@ impl Job {
             title: None,
             quality: None,
             connections: 8,
-            sha256: None,
+            checksum: None,
             partial: Partial::Fresh,
             limit: Arc::new(RateLimit::default()),
         }

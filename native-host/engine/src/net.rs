@@ -4,18 +4,25 @@
 //! what an answer means beyond its status. Invariant: credentials are sent to the place they were meant for and
 //! nowhere else, and every address, redirects included, passes the door check first.
 
-use std::error::Error as _;
+mod clients;
+mod failure;
+mod headers;
+
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{self, HeaderMap};
 use url::Url;
 
 use crate::hosts::Slot;
 use crate::ranges::Span;
 use crate::source::{self, Method, Source};
-use crate::{EngineError, EngineOptions, answer};
+use crate::{EngineError, EngineOptions, Login, answer};
+
+use clients::{Clients, Pool};
+pub(crate) use failure::status_error;
 
 /// Redirects followed before giving up.
 const MAX_REDIRECTS: usize = 10;
@@ -23,8 +30,6 @@ const MAX_REDIRECTS: usize = 10;
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// Bytes that tell a page or a playlist from a file.
 const PEEKED: usize = 512;
-/// Connections kept open for reuse.
-const IDLE_CONNECTIONS: usize = 32;
 
 /// Which connections to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +43,8 @@ pub(crate) enum Lane {
 /// Asks servers on behalf of downloads.
 #[derive(Debug, Clone)]
 pub(crate) struct Net {
-    own: reqwest::Client,
-    shared: reqwest::Client,
-    options: std::sync::Arc<EngineOptions>,
+    pool: Arc<Pool>,
+    options: Arc<EngineOptions>,
 }
 
 /// The head of an answer, its body still to come.
@@ -58,23 +62,8 @@ pub(crate) struct Answer {
 }
 
 impl Net {
-    pub(crate) fn new(options: std::sync::Arc<EngineOptions>) -> Result<Self, EngineError> {
-        let client = |http1_only: bool| {
-            let mut builder = reqwest::Client::builder()
-                .user_agent(options.user_agent.clone())
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(options.connect_timeout)
-                .tcp_nodelay(true)
-                .pool_max_idle_per_host(IDLE_CONNECTIONS)
-                // A lost answer must come back as a fact: only the callers know whether asking again is right.
-                .retry(reqwest::retry::never());
-            if http1_only {
-                builder = builder.http1_only();
-            }
-            builder.build().map_err(|error| EngineError::Internal(error.without_url().to_string()))
-        };
-        Ok(Self { own: client(true)?, shared: client(false)?, options })
+    pub(crate) fn new(options: Arc<EngineOptions>) -> Result<Self, EngineError> {
+        Ok(Self { pool: Arc::new(Pool::new(Arc::clone(&options))?), options })
     }
 
     pub(crate) fn options(&self) -> &EngineOptions {
@@ -90,10 +79,7 @@ impl Net {
         range: Option<Span>,
         lane: Lane,
     ) -> Result<Answer, EngineError> {
-        let client = match lane {
-            Lane::Own => &self.own,
-            Lane::Shared => &self.shared,
-        };
+        let clients = self.pool.through(visitor.proxy.as_ref())?;
         let mut url = url.clone();
         let mut method = visitor.method;
         // Once a chain has left home nothing it says afterwards may use the credentials again.
@@ -106,7 +92,7 @@ impl Net {
                 Lane::Own => Some(self.options.hosts.slot(&url).await),
                 Lane::Shared => None,
             };
-            let response = self.send(client, visitor, method, &url, range, at_home).await?;
+            let response = self.send(&clients, visitor, method, &url, range, lane, at_home).await?;
             let status = response.status().as_u16();
             let location = matches!(status, 301 | 302 | 303 | 307 | 308)
                 .then(|| answer::text(response.headers(), header::LOCATION))
@@ -147,104 +133,45 @@ impl Net {
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn send(
         &self,
-        client: &reqwest::Client,
+        clients: &Clients,
         visitor: &Source,
         method: Method,
         url: &Url,
         range: Option<Span>,
+        lane: Lane,
         at_home: bool,
     ) -> Result<reqwest::Response, EngineError> {
         let mut bare = url.clone();
         // User info in an address is a credential: it goes out as a header, and only at home.
-        let basic = (!url.username().is_empty() || url.password().is_some())
-            .then(|| (percent_decoded(url.username()), url.password().map(percent_decoded)));
+        let login = visitor.login.clone().or_else(|| Login::of_url(url)).filter(|_| at_home);
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
+        let client = clients.lane(lane);
         let mut request = match method {
             Method::Get => client.get(bare),
             Method::Post => client.post(bare).body(visitor.body.clone().unwrap_or_default()),
         };
-        request = request.headers(headers_for(visitor, method, url, range, at_home));
-        if let Some((user, password)) = basic.filter(|_| at_home) {
-            request = request.basic_auth(user, password);
+        request = request.headers(headers::of(visitor, method, url, range, at_home));
+        if let Some(login) = login {
+            request = request.basic_auth(login.user, Some(login.password));
         }
-        let host = || url.host_str().unwrap_or_default().to_owned();
         match tokio::time::timeout(self.options.patience, request.send()).await {
-            Err(_) => Err(EngineError::Timeout { host: host() }),
-            Ok(Err(error)) => Err(classify(&error, host())),
+            Err(_) => Err(EngineError::Timeout { host: url.host_str().unwrap_or_default().to_owned() }),
+            Ok(Err(error)) => Err(failure::classify(&error, url, clients.proxy_for(url))),
+            Ok(Ok(response)) if response.status() == 407 => Err(match clients.proxy_for(url) {
+                Some(host) => EngineError::ProxyFailed {
+                    host,
+                    reason: "it wants a name and a password, or others".to_owned(),
+                    refused: true,
+                },
+                None => EngineError::LoginRequired { status: 407 },
+            }),
             Ok(Ok(response)) => Ok(response),
         }
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-/// The request's headers for one hop.
-fn headers_for(visitor: &Source, method: Method, url: &Url, range: Option<Span>, at_home: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let mut add = |name: &str, value: &str| {
-        let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim()))
-        else {
-            return;
-        };
-        headers.append(name, value);
-    };
-    let downgrade = visitor.url.scheme() == "https" && url.scheme() == "http";
-    for (name, value) in visitor.headers.iter().filter(|(name, _)| source::travels(name)) {
-        let name = name.trim().to_ascii_lowercase();
-        let dropped = (source::is_credential(&name) && !at_home)
-            || (name == "cookie" && visitor.cookies.is_some())
-            || (name == "referer" && downgrade)
-            // Describes a body that is not sent.
-            || (name.starts_with("content-") && method == Method::Get);
-        if !dropped {
-            add(&name, value);
-        }
-    }
-    if let Some(cookies) = visitor.cookies.as_deref().filter(|_| at_home) {
-        add("cookie", cookies);
-    }
-    // Offsets and sizes only mean something in the bytes as they are stored.
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if !headers.contains_key(header::ACCEPT) {
-        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    }
-    if let Some((start, end)) = range
-        && let Ok(value) = HeaderValue::from_str(&format!("bytes={start}-{}", end - 1))
-    {
-        headers.insert(header::RANGE, value);
-    }
-    headers
-}
-
-/// A failed request or a broken body as a fact, without the address.
-fn classify(error: &reqwest::Error, host: String) -> EngineError {
-    if let Some(tls) = error.source().and_then(tls_cause) {
-        return EngineError::Tls { host, reason: tls.to_string() };
-    }
-    if error.is_timeout() {
-        EngineError::Timeout { host }
-    } else if error.is_connect() {
-        EngineError::Unreachable { host }
-    } else if error.is_builder() {
-        EngineError::BadUrl { address: host }
-    } else {
-        EngineError::broken("the connection was lost")
-    }
-}
-
-/// The TLS failure somewhere behind an error. An I/O error hides what it was made from, so both ways are followed.
-fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    let hidden = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    hidden.and_then(|hidden| tls_cause(hidden)).or_else(|| error.source().and_then(tls_cause))
 }
 
 impl Answer {
@@ -271,7 +198,7 @@ impl Answer {
             Err(_) => Ok(ControlFlow::Continue(None)),
             Ok(Ok(Some(bytes))) => Ok(ControlFlow::Continue(Some(bytes))),
             Ok(Ok(None)) => Ok(ControlFlow::Break(())),
-            Ok(Err(error)) => Err(classify(&error, self.host())),
+            Ok(Err(error)) => Err(failure::classify(&error, &self.url, None)),
         }
     }
 
@@ -283,7 +210,7 @@ impl Answer {
         match tokio::time::timeout(self.patience, self.response.chunk()).await {
             Err(_) => Err(self.silence()),
             Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(classify(&error, self.host())),
+            Ok(Err(error)) => Err(failure::classify(&error, &self.url, None)),
         }
     }
 
@@ -329,66 +256,5 @@ impl Answer {
             out.extend_from_slice(&bytes);
         }
         Ok(out)
-    }
-}
-
-/// The fact behind a status; none for a success.
-pub(crate) fn status_error(status: u16) -> Option<EngineError> {
-    Some(match status {
-        200..=299 => return None,
-        401 | 403 | 407 => EngineError::LoginRequired { status },
-        404 | 410 => EngineError::Gone { status },
-        _ => EngineError::HttpStatus { status },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn visitor() -> Source {
-        let mut source = Source::get(Url::parse("https://a.example/f").unwrap());
-        for (name, value) in [
-            ("Authorization", "Bearer x"),
-            ("Referer", "https://a.example/"),
-            ("Range", "bytes=5-"),
-            ("X-Api-Key", "k"),
-            ("Cookie", "from=headers"),
-            ("Accept-Encoding", "br"),
-            ("bad name", "x"),
-            ("X-Bad", "a\nb"),
-        ] {
-            source.headers.push((name.into(), value.into()));
-        }
-        source.cookies = Some("from=field".into());
-        source
-    }
-
-    fn sent(headers: &HeaderMap, name: &str) -> Vec<String> {
-        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn at_home_the_caller_is_known_and_elsewhere_not() {
-        let visitor = visitor();
-        let home = headers_for(&visitor, Method::Get, &visitor.url, Some((10, 20)), true);
-        assert_eq!(sent(&home, "authorization"), ["Bearer x"]);
-        assert_eq!(sent(&home, "cookie"), ["from=field"]);
-        assert_eq!(sent(&home, "range"), ["bytes=10-19"]);
-        assert_eq!(sent(&home, "accept-encoding"), ["identity"]);
-        assert!(sent(&home, "x-bad").is_empty());
-        let away = headers_for(&visitor, Method::Get, &Url::parse("http://b.example/").unwrap(), None, false);
-        for name in ["authorization", "cookie", "x-api-key", "referer", "range"] {
-            assert!(sent(&away, name).is_empty(), "{name}");
-        }
-    }
-
-    #[test]
-    fn statuses_are_facts() {
-        assert!(status_error(206).is_none());
-        assert!(matches!(status_error(403), Some(EngineError::LoginRequired { status: 403 })));
-        assert!(matches!(status_error(410), Some(EngineError::Gone { status: 410 })));
-        assert!(status_error(503).unwrap().is_transient());
-        assert!(!status_error(404).unwrap().is_transient());
     }
 }

@@ -5,6 +5,8 @@
 
 use url::Url;
 
+use crate::{Login, Proxy};
+
 /// How the first request asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
@@ -28,13 +30,25 @@ pub struct Source {
     pub cookies: Option<String>,
     /// Sent with [`Method::Post`].
     pub body: Option<String>,
+    /// For the server of `url` when it asks who is there; wins over user info in the address, which wins over a netrc.
+    pub login: Option<Login>,
+    /// None is the engine's: [`crate::EngineOptions::proxy`].
+    pub proxy: Option<Proxy>,
 }
 
 impl Source {
     /// A plain `GET` without any header of the caller.
     #[must_use]
     pub fn get(url: Url) -> Self {
-        Self { url, method: Method::Get, headers: Vec::new(), cookies: None, body: None }
+        Self {
+            url,
+            method: Method::Get,
+            headers: Vec::new(),
+            cookies: None,
+            body: None,
+            login: None,
+            proxy: None,
+        }
     }
 
     /// The same visitor, looking around: what a playlist leads to is always fetched by `GET`.
@@ -53,6 +67,8 @@ impl std::fmt::Debug for Source {
             .field("header_names", &names)
             .field("has_cookies", &self.cookies.is_some())
             .field("has_body", &self.body.is_some())
+            .field("has_login", &self.login.is_some())
+            .field("proxy", &self.proxy)
             .finish()
     }
 }
@@ -174,6 +190,8 @@ mod tests {
         source.headers.push(("Authorization".into(), "S3CRET".into()));
         source.cookies = Some("S3CRET".into());
         source.body = Some("S3CRET".into());
+        source.login = Some(Login::new("me", "S3CRET"));
+        source.proxy = Some(Proxy::parse("http://me:S3CRET@proxy.example:3128").unwrap());
         let shown = format!("{source:?}");
         assert!(!shown.contains("S3CRET") && !shown.contains("u:p"), "{shown}");
     }

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::answer::Validators;
-use crate::digest::{Digests, Hashers, Stated};
+use crate::checksum::Algorithm;
+use crate::digest::{Digests, Expected, Hashers, Stated};
 use crate::journal::{FileState, State};
 use crate::monitor::Monitor;
 use crate::part::Part;
@@ -40,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) total: Option<u64>,
     pub(crate) validators: Validators,
     pub(crate) stated: Stated,
+    /// Hash the caller wants compared, as far as it is known beforehand.
+    pub(crate) wanted: Option<Algorithm>,
 }
 
 /// Shared between the thread and the connections.
@@ -89,7 +92,7 @@ impl Writer {
             written: Written {
                 part,
                 file,
-                hashers: Hashers::for_stated(&facts.stated),
+                hashers: Hashers::new(&facts.stated, facts.wanted),
                 hashed: 0,
                 facts,
                 map,
@@ -262,7 +265,7 @@ impl Thread {
 
 impl Written {
     fn journal(&mut self, written: Vec<Span>, synced: Vec<Span>) -> std::io::Result<()> {
-        let Facts { total, validators, stated } = self.facts.clone();
+        let Facts { total, validators, stated, .. } = self.facts.clone();
         let record = self.part.record(State::File(FileState { total, validators, stated, written, synced }));
         self.part.journal.write(&record, false)
     }
@@ -287,7 +290,7 @@ impl Written {
 
     /// Hashes what is left, syncs, and compares with everything stated. On a mismatch the journal forgets the bytes,
     /// so that a retry fetches them anew. Blocks.
-    pub(crate) fn verify(mut self, wanted: Option<[u8; 32]>) -> Result<(Part, Digests), EngineError> {
+    pub(crate) fn verify(mut self, wanted: Option<&Expected>) -> Result<(Part, Digests), EngineError> {
         let total = self.size();
         self.file.set_len(total).map_err(EngineError::disk)?;
         // The disk works while the processor hashes.

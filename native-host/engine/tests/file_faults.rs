@@ -15,7 +15,7 @@ use support::{
     sha256,
 };
 use tokio_util::sync::CancellationToken;
-use weir_engine::{Engine, EngineError, Finished, Kind, Method, Monitor, Partial};
+use weir_engine::{Checksum, Engine, EngineError, Finished, Kind, Method, Monitor, Partial};
 
 const SEEDS: std::ops::Range<u64> = 1..4;
 const MIB: usize = 1 << 20;
@@ -398,7 +398,7 @@ async fn stated_digests_are_checked() {
     let server = Server::start(move |request| serve(&data, request)).await;
     let dir = tempfile::tempdir().unwrap();
     let mut job = job(server.url("/file.bin"), dir.path());
-    job.sha256 = Some([0; 32]);
+    job.checksum = Some(Checksum::sha256(&[0; 32]));
     assert!(matches!(
         run(&engine(), job).await,
         Err(EngineError::ChecksumMismatch { stated_by: "the caller", .. })

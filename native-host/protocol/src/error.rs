@@ -131,4 +131,8 @@ pub mod code {
     pub const DAEMON_UNAVAILABLE: &str = "daemon_unavailable";
     /// Another program holds the port.
     pub const PORT_BUSY: &str = "port_busy";
+    /// The proxy cannot be reached, refuses, or wants a login.
+    pub const PROXY_FAILED: &str = "proxy_failed";
+    /// The checksum that was to be compared is not where it should be.
+    pub const CHECKSUM_UNAVAILABLE: &str = "checksum_unavailable";
 }

@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
-    Engine, EngineError, EngineOptions, Finished, Job, Method, Monitor, Partial, RateLimit, Source,
+    Checksum, Engine, EngineError, EngineOptions, Finished, Job, Monitor, Partial, RateLimit, Source,
 };
 use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, Event, Progress};
 
@@ -58,20 +58,13 @@ pub(super) struct GetArgs {
     /// Cookies in the Netscape format, as browsers' export tools and curl write them.
     #[arg(long, value_name = "FILE")]
     cookies: Option<PathBuf>,
-    /// sha256:HEX the file must have; only with one address.
-    #[arg(long, value_parser = checksum)]
+    /// sha256:HEX (or sha512, sha1, md5) the file must have, `sidecar` for the one in URL.sha256, or the address of a
+    /// list as SHA256SUMS; only with one address.
+    #[arg(long, value_name = "CHECKSUM", value_parser = Checksum::parse)]
     checksum: Option<Checksum>,
     /// best, worst, 720p or the nearest below, audio, or a variant id.
     #[arg(long)]
     quality: Option<String>,
-}
-
-type Checksum = [u8; 32];
-
-fn checksum(text: &str) -> Result<Checksum, String> {
-    text.strip_prefix("sha256:")
-        .and_then(queue::digest)
-        .ok_or_else(|| "give sha256: and 64 hexadecimal digits".to_owned())
 }
 
 /// `NAME: VALUE`.
@@ -145,7 +138,7 @@ fn plan(args: &GetArgs, url: &Url, directory: &std::path::Path, cookies: Option<
     let mut headers = args.headers.clone();
     headers.extend(args.referer.clone().map(|referer| ("Referer".to_owned(), referer)));
     Job {
-        source: Source { url: url.clone(), method: Method::Get, headers, cookies, body: None },
+        source: Source { headers, cookies, ..Source::get(url.clone()) },
         mirrors: Vec::new(),
         directory: directory.to_owned(),
         filename: args.name.clone(),
@@ -153,7 +146,7 @@ fn plan(args: &GetArgs, url: &Url, directory: &std::path::Path, cookies: Option<
         title: None,
         quality: args.quality.clone(),
         connections: args.connections,
-        sha256: args.checksum,
+        checksum: args.checksum.clone(),
         partial: Partial::SameUrl,
         limit: Arc::new(RateLimit::new(args.limit.unwrap_or(0))),
     }

@@ -10,7 +10,9 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use weir_engine::{Engine, EngineError, Finished, Kind, Method, Monitor, Partial, RateLimit, Source};
+use weir_engine::{
+    Checksum, Engine, EngineError, Finished, Kind, Method, Monitor, Partial, RateLimit, Source,
+};
 use weir_protocol::{DownloadId, DownloadKind};
 
 use super::speed::SpeedMeter;
@@ -109,7 +111,7 @@ fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, Engi
         title: download.title.clone(),
         quality: request.quality.clone(),
         connections: request.connections.unwrap_or(CONNECTIONS),
-        sha256: request.sha256.as_deref().and_then(digest),
+        checksum: request.sha256.as_deref().and_then(digest).map(|hash| Checksum::sha256(&hash)),
         partial: if record.settled { Partial::Named(download.filename.clone()) } else { Partial::Fresh },
         limit,
     })
@@ -129,6 +131,8 @@ pub(crate) fn source(url: &str, request: &crate::store::RequestContext) -> Resul
         headers,
         cookies: request.cookies.clone(),
         body: request.body.clone(),
+        login: None,
+        proxy: None,
     })
 }
 

@@ -1,0 +1,133 @@
+//! The HTTP clients: one pair for each way out of this machine.
+//!
+//! Owns their settings and how many are kept. Never sends. Invariant: a request never goes through another proxy than
+//! the one it was meant for, and never past it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use super::Lane;
+use crate::{EngineError, EngineOptions, Proxy};
+
+/// Connections kept open for reuse.
+const IDLE_CONNECTIONS: usize = 32;
+/// Proxies whose clients are kept. Dropping one closes idle connections and nothing else.
+const MAX_KEPT: usize = 16;
+
+/// All clients of an engine.
+#[derive(Debug)]
+pub(super) struct Pool {
+    options: Arc<EngineOptions>,
+    certificates: Vec<reqwest::Certificate>,
+    /// Without a word of the caller's: through what the engine or the environment says.
+    usual: Arc<Clients>,
+    /// The latest used last.
+    kept: Mutex<Vec<Arc<Clients>>>,
+}
+
+/// One way out.
+#[derive(Debug)]
+pub(super) struct Clients {
+    own: reqwest::Client,
+    shared: reqwest::Client,
+    proxy: Option<Proxy>,
+}
+
+/// The proxies of the environment, to name the one that failed.
+fn environment() -> &'static Matcher {
+    static MATCHER: OnceLock<Matcher> = OnceLock::new();
+    MATCHER.get_or_init(Matcher::from_env)
+}
+
+impl Pool {
+    pub(super) fn new(options: Arc<EngineOptions>) -> Result<Self, EngineError> {
+        let certificates = match &options.certificates {
+            None => Vec::new(),
+            Some(path) => std::fs::read(path)
+                .map_err(|error| error.to_string())
+                .and_then(|pem| {
+                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string())
+                })
+                .map_err(|reason| {
+                    EngineError::Internal(format!("the certificates cannot be read: {reason}"))
+                })?,
+        };
+        let usual = Arc::new(Clients::new(&options, &certificates, options.proxy.clone())?);
+        Ok(Self { options, certificates, usual, kept: Mutex::default() })
+    }
+
+    /// The clients for a proxy, or for none in particular.
+    pub(super) fn through(&self, proxy: Option<&Proxy>) -> Result<Arc<Clients>, EngineError> {
+        let Some(proxy) = proxy.filter(|proxy| self.usual.proxy.as_ref() != Some(proxy)) else {
+            return Ok(Arc::clone(&self.usual));
+        };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let clients = match kept.iter().position(|clients| clients.proxy.as_ref() == Some(proxy)) {
+            Some(at) => kept.remove(at),
+            None => Arc::new(Clients::new(&self.options, &self.certificates, Some(proxy.clone()))?),
+        };
+        if kept.len() >= MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push(Arc::clone(&clients));
+        Ok(clients)
+    }
+}
+
+impl Clients {
+    fn new(
+        options: &EngineOptions,
+        certificates: &[reqwest::Certificate],
+        proxy: Option<Proxy>,
+    ) -> Result<Self, EngineError> {
+        let internal = |error: reqwest::Error| EngineError::Internal(error.without_url().to_string());
+        let client = |http1_only: bool| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(options.user_agent.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(options.connect_timeout)
+                .tcp_nodelay(true)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                // A lost answer must come back as a fact: only the callers know whether asking again is right.
+                .retry(reqwest::retry::never());
+            if http1_only {
+                builder = builder.http1_only();
+            }
+            if !certificates.is_empty() {
+                builder = builder.tls_certs_merge(certificates.iter().cloned());
+            }
+            builder = match &proxy {
+                None => builder,
+                Some(proxy) => match proxy.address() {
+                    None => builder.no_proxy(),
+                    Some(address) => builder.proxy(reqwest::Proxy::all(address.clone()).map_err(internal)?),
+                },
+            };
+            builder.build().map_err(internal)
+        };
+        Ok(Self { own: client(true)?, shared: client(false)?, proxy })
+    }
+
+    pub(super) fn lane(&self, lane: Lane) -> &reqwest::Client {
+        match lane {
+            Lane::Own => &self.own,
+            Lane::Shared => &self.shared,
+        }
+    }
+
+    /// Host and port of the proxy that requests for `url` go through.
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<String> {
+        match &self.proxy {
+            Some(proxy) => proxy.host(),
+            None => {
+                let target = url.as_str().parse().ok()?;
+                let uri = environment().intercept(&target)?.uri().clone();
+                let host = uri.host()?;
+                Some(uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What one request says about itself and its sender.
+//!
+//! Owns which of the caller's headers go to which place. Never decides about logins (see [`crate::auth`]). Invariant:
+//! away from home nothing that proves who the caller is leaves.
+
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::ranges::Span;
+use crate::source::{self, Method, Source};
+
+/// The request's headers for one hop; `at_home` is the place the caller's credentials are for.
+pub(super) fn of(
+    visitor: &Source,
+    method: Method,
+    url: &Url,
+    range: Option<Span>,
+    at_home: bool,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &str, value: &str| {
+        let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim()))
+        else {
+            return;
+        };
+        headers.append(name, value);
+    };
+    let downgrade = visitor.url.scheme() == "https" && url.scheme() == "http";
+    for (name, value) in visitor.headers.iter().filter(|(name, _)| source::travels(name)) {
+        let name = name.trim().to_ascii_lowercase();
+        let dropped = (source::is_credential(&name) && !at_home)
+            || (name == "cookie" && visitor.cookies.is_some())
+            || (name == "referer" && downgrade)
+            // Describes a body that is not sent.
+            || (name.starts_with("content-") && method == Method::Get);
+        if !dropped {
+            add(&name, value);
+        }
+    }
+    if let Some(cookies) = visitor.cookies.as_deref().filter(|_| at_home) {
+        add("cookie", cookies);
+    }
+    // Offsets and sizes only mean something in the bytes as they are stored.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !headers.contains_key(header::ACCEPT) {
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    }
+    if let Some((start, end)) = range
+        && let Ok(value) = HeaderValue::from_str(&format!("bytes={start}-{}", end - 1))
+    {
+        headers.insert(header::RANGE, value);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visitor() -> Source {
+        let mut source = Source::get(Url::parse("https://a.example/f").unwrap());
+        for (name, value) in [
+            ("Authorization", "Bearer x"),
+            ("Referer", "https://a.example/"),
+            ("Range", "bytes=5-"),
+            ("X-Api-Key", "k"),
+            ("Cookie", "from=headers"),
+            ("Accept-Encoding", "br"),
+            ("bad name", "x"),
+            ("X-Bad", "a\nb"),
+        ] {
+            source.headers.push((name.into(), value.into()));
+        }
+        source.cookies = Some("from=field".into());
+        source
+    }
+
+    fn sent(headers: &HeaderMap, name: &str) -> Vec<String> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn at_home_the_caller_is_known_and_elsewhere_not() {
+        let visitor = visitor();
+        let home = of(&visitor, Method::Get, &visitor.url, Some((10, 20)), true);
+        assert_eq!(sent(&home, "authorization"), ["Bearer x"]);
+        assert_eq!(sent(&home, "cookie"), ["from=field"]);
+        assert_eq!(sent(&home, "range"), ["bytes=10-19"]);
+        assert_eq!(sent(&home, "accept-encoding"), ["identity"]);
+        assert!(sent(&home, "x-bad").is_empty());
+        let away = of(&visitor, Method::Get, &Url::parse("http://b.example/").unwrap(), None, false);
+        for name in ["authorization", "cookie", "x-api-key", "referer", "range"] {
+            assert!(sent(&away, name).is_empty(), "{name}");
+        }
+    }
+}
