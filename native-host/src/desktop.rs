@@ -52,9 +52,14 @@ pub(crate) fn open_url(url: &str) -> Result<(), OpenError> {
     launch(std::ffi::OsStr::new(url))
 }
 
+/// A file of this name is of a type that is opened.
+pub(crate) fn opens(filename: &str) -> bool {
+    let ending = Path::new(filename).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    OPENED.binary_search(&ending.to_ascii_lowercase().as_str()).is_ok()
+}
+
 fn may_run(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if !OPENED.contains(&ending.as_str()) {
+    if !path.file_name().and_then(|name| name.to_str()).is_some_and(opens) {
         return true;
     }
     #[cfg(unix)]

@@ -1,12 +1,15 @@
 //! A download as every client sees it, and what a client may ask of one.
 //!
-//! Invariant: request headers and cookies travel only towards the daemon; [`Download`] has no field for them.
+//! Invariant: request headers, cookies, logins, proxies and mirrors travel only towards the daemon; [`Download`] has
+//! no field for them, and `{:?}` of what carries them shows none.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ErrorInfo;
+use crate::nullable::nullable;
 
 /// Row number in the store, unique for ever on this machine.
 pub type DownloadId = i64;
@@ -166,13 +169,21 @@ pub struct Download {
     pub quality: Option<String>,
     /// Higher runs first.
     pub priority: i32,
+    /// Place among rows of the same priority: lower runs first. Only the order means something.
+    pub position: i64,
+    /// RFC 3339, UTC, whole seconds: a queued row does not start before. Wished for by the user, or when a failed one
+    /// is tried again by itself.
+    pub start_at: Option<String>,
     /// Bytes per second this download may use; none is unlimited.
     pub rate_limit: Option<u64>,
-    /// Group given by the user's rules.
+    /// Group given by the user's rules, or named in the request.
     pub category: Option<String>,
     /// Hash of the finished file, lower-case hex.
     pub sha256: Option<String>,
-    /// Why `status` is `error`.
+    /// The desktop's program for it may open the finished file. By its type: what a desktop could run, and what may
+    /// carry programs, is only shown in its folder.
+    pub openable: bool,
+    /// Why `status` is `error`, or why a queued row waits to be tried again.
     pub error: Option<ErrorInfo>,
     /// RFC 3339, UTC.
     pub created_at: String,
@@ -180,8 +191,17 @@ pub struct Download {
     pub finished_at: Option<String>,
 }
 
+impl Download {
+    /// Queued, but not for its turn alone: it has a time to start at, or failed and is tried again by itself. `resume`
+    /// and `retry` start it at once.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        matches!(self.status, DownloadStatus::Queued) && (self.start_at.is_some() || self.error.is_some())
+    }
+}
+
 /// Body of `POST /download`. Only `url` is needed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewDownload {
     /// `http` or `https` address of the file or the playlist.
@@ -216,12 +236,29 @@ pub struct NewDownload {
     /// Text sent with `POST`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// `sha256:<hex>` the finished file must have.
+    /// Other `http` or `https` addresses of the same file, used beside `url` and instead of it when it fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
+    /// Proxy for this download: an `http`, `https`, `socks5` or `socks5h` address, user info allowed; `direct` uses none
+    /// even where one is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Name for a server that asks for a login (Basic or Digest). Never sent to another host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Goes with `username`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// What the finished file must match: `sha256:<hex>`, `sha512:<hex>`, `sha1:<hex>`, `md5:<hex>`, `sidecar` (the
+    /// server's own `NAME.sha256` beside the file), or the address of a list of sums.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
-    /// Folder inside the download root; relative, or absolute below it.
+    /// Folder inside the download root; relative, or absolute below it. Wins over that of the category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// Group; wins over the user's rules. One of the settings brings its folder along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     /// Parallel connections, 1–32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
@@ -231,9 +268,24 @@ pub struct NewDownload {
     /// Higher runs first; default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
+    /// RFC 3339; not before. A moment that has passed means now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<String>,
     /// Enter the list as `paused`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+}
+
+// Written by hand: addresses carry tokens, and most of the rest are credentials.
+impl fmt::Debug for NewDownload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewDownload")
+            .field("kind", &self.kind)
+            .field("filename", &self.filename)
+            .field("category", &self.category)
+            .field("start_at", &self.start_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Body of `PATCH /download/{id}`. Absent fields stay as they are.
@@ -252,4 +304,50 @@ pub struct DownloadPatch {
     /// New name. Not while it runs and not once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
+    /// RFC 3339; a queued row does not start before. `null` lets it start at its turn. Not while it runs and not once it
+    /// is completed.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub start_at: Option<Option<String>>,
+    /// Another group; `null` is none. The folder of the file changes with it only before anything has arrived.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub category: Option<Option<String>>,
+}
+
+/// Body of `POST /download/{id}/move`: one of the two. A row that passes others of another priority takes on theirs, so
+/// that it does run where it was put.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MoveDownload {
+    /// Relative to the rows that wait for their turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<MoveTo>,
+    /// Right before this unfinished row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<DownloadId>,
+}
+
+/// Where a row goes in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveTo {
+    /// Before all others.
+    First,
+    /// Behind all others.
+    Last,
+    /// One place earlier.
+    Up,
+    /// One place later.
+    Down,
+}
+
+/// Answer of `GET /download/{id}/ranges`: which bytes of one file are there. Spans are `[from, to)` in bytes, in order,
+/// and do not touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// Size of the whole, when known.
+    pub total_bytes: Option<u64>,
+    /// On disk.
+    pub done: Vec<[u64; 2]>,
+    /// Being fetched now, one for each connection.
+    pub active: Vec<[u64; 2]>,
 }

@@ -12,14 +12,20 @@ mod error;
 mod event;
 mod meta;
 mod native;
+mod nullable;
 mod session;
+mod settings;
 
-pub use download::{Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, NewDownload};
+pub use download::{
+    Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, MoveDownload, MoveTo, NewDownload,
+    Ranges,
+};
 pub use error::{Action, ErrorBody, ErrorInfo, code};
 pub use event::{ClientMessage, Event, Progress, Topic};
 pub use meta::{Meta, MetaRequest, Variant};
 pub use native::{NativeRequest, NativeResponse};
 pub use session::{Endpoint, Health, SessionRequest, Ticket};
+pub use settings::{Category, QuietHours, Settings, SettingsNow, SettingsPatch, Weekday};
 
 /// Version of the native-messaging conversation; both sides name theirs in `hello`.
 pub const PROTOCOL_VERSION: u32 = 1;

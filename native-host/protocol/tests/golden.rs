@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 use weir_protocol::{
     ClientMessage, Download, DownloadPatch, Endpoint, ErrorBody, Event, Health, Meta, MetaRequest,
-    NativeRequest, NativeResponse, NewDownload, SessionRequest, Ticket,
+    MoveDownload, NativeRequest, NativeResponse, NewDownload, Ranges, SessionRequest, Settings,
+    SettingsPatch, Ticket,
 };
 
 /// A golden file holds an array of examples; every one must survive the round trip unchanged.
@@ -43,6 +44,10 @@ golden! {
     download: Download;
     new_download: NewDownload;
     download_patch: DownloadPatch;
+    move_download: MoveDownload;
+    ranges: Ranges;
+    settings: Settings;
+    settings_patch: SettingsPatch;
     error: ErrorBody;
     event: Event;
     client_message: ClientMessage;
@@ -72,7 +77,7 @@ fn a_progress_frame_stays_small() {
 
 #[test]
 fn a_misspelt_field_is_refused_rather_than_ignored() {
-    for body in [r#"{"url":"http://h/","file_name":"x"}"#, r#"{"url":"http://h/","mirrors":[]}"#] {
+    for body in [r#"{"url":"http://h/","file_name":"x"}"#, r#"{"url":"http://h/","mirror":[]}"#] {
         assert!(serde_json::from_str::<NewDownload>(body).is_err(), "{body}");
     }
 }
@@ -92,4 +97,21 @@ fn secrets_do_not_reach_debug_output() {
     let hello =
         NativeResponse::Hello { version: "v".into(), protocol: 1, url: "u".into(), token: "SECRET".into() };
     assert!(!format!("{endpoint:?}{hello:?}").contains("SECRET"));
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/new_download.json"));
+    let new: Vec<NewDownload> = serde_json::from_str(&text.unwrap()).unwrap();
+    let shown = format!("{new:?}");
+    for secret in ["S3CRET", "a=1; b=2", "sig="] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let patch = SettingsPatch { proxy: Some(Some("http://u:S3CRET@p".into())), ..SettingsPatch::default() };
+    assert!(!format!("{patch:?}").contains("S3CRET"));
+}
+
+#[test]
+fn null_is_not_the_same_as_absent() {
+    let patch: DownloadPatch = serde_json::from_str(r#"{"start_at":null}"#).unwrap();
+    assert_eq!((patch.start_at, patch.category), (Some(None), None));
+    let patch: SettingsPatch = serde_json::from_str(r#"{"rate_limit":null}"#).unwrap();
+    assert_eq!((patch.rate_limit, patch.max_active), (Some(None), None));
 }

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use weir_protocol::{Meta, MetaRequest, Variant};
 
 use super::Shared;
-use super::downloads::{check_headers, check_url};
 use super::error::ApiError;
 use super::input::{OptionalBody, Params};
+use super::intake::{check_headers, check_url};
 use crate::queue;
 use crate::store::RequestContext;
 

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod guard;
 mod input;
+mod intake;
 mod meta;
 mod page;
 mod session;

@@ -186,6 +186,15 @@ impl Actor {
             record.set_filename(&weir_media::filename::safe(&filename));
             record.request.filename = Some(record.download.filename.clone());
         }
+        if let Some(start_at) = patch.start_at {
+            if busy {
+                return Err(QueueError::Illegal { act: "set the start of", status });
+            }
+            record.download.start_at = start_at;
+        }
+        if let Some(category) = patch.category {
+            record.download.category = category;
+        }
         if let Some(priority) = patch.priority {
             record.download.priority = priority;
         }
@@ -575,4 +584,11 @@ async fn settle(finished: Finished) {
 /// RFC 3339, UTC, whole seconds.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// RFC 3339, UTC, whole seconds, never before the moment itself: such texts sort by time.
+pub(crate) fn moment(timestamp: jiff::Timestamp) -> String {
+    let part = timestamp.subsec_nanosecond() > 0;
+    let whole = timestamp.checked_add(jiff::SignedDuration::from_secs(i64::from(part))).unwrap_or(timestamp);
+    whole.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

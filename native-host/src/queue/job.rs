@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
-    Checksum, Engine, EngineError, Finished, Kind, Method, Monitor, Partial, RateLimit, Source,
+    Checksum, Engine, EngineError, Finished, Kind, Login, Method, Monitor, Partial, Proxy, RateLimit, Source,
 };
 use weir_protocol::{DownloadId, DownloadKind};
 
@@ -104,14 +104,14 @@ fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, Engi
     let download = &record.download;
     Ok(weir_engine::Job {
         source: source(&download.url, request)?,
-        mirrors: Vec::new(),
+        mirrors: request.mirrors.iter().filter_map(|mirror| Url::parse(mirror).ok()).collect(),
         directory: record.directory.clone(),
         filename: request.filename.clone(),
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
         title: download.title.clone(),
         quality: request.quality.clone(),
         connections: request.connections.unwrap_or(CONNECTIONS),
-        checksum: request.sha256.as_deref().and_then(digest).map(|hash| Checksum::sha256(&hash)),
+        checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
         partial: if record.settled { Partial::Named(download.filename.clone()) } else { Partial::Fresh },
         limit,
     })
@@ -131,9 +131,24 @@ pub(crate) fn source(url: &str, request: &crate::store::RequestContext) -> Resul
         headers,
         cookies: request.cookies.clone(),
         body: request.body.clone(),
-        login: None,
-        proxy: None,
+        login: request
+            .username
+            .as_ref()
+            .map(|username| Login::new(username, request.password.as_deref().unwrap_or_default())),
+        proxy: kept(request.proxy.as_deref(), "proxy", Proxy::parse)?,
     })
+}
+
+/// What was checked when it came in. Should it have become unreadable since, going on without it would break a promise.
+fn kept<T, E>(
+    text: Option<&str>,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, EngineError> {
+    text.map(|text| {
+        parse(text).map_err(|_| EngineError::Internal(format!("the stored {what} cannot be read")))
+    })
+    .transpose()
 }
 
 pub(crate) const fn engine_kind(kind: DownloadKind) -> Kind {
@@ -148,16 +163,4 @@ pub(crate) const fn wire_kind(kind: Kind) -> DownloadKind {
         Kind::File => DownloadKind::File,
         Kind::Hls => DownloadKind::Hls,
     }
-}
-
-/// 64 hex digits as 32 bytes.
-pub(crate) fn digest(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0_u8; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

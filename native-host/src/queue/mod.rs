@@ -20,8 +20,8 @@ use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus};
 
 use crate::bus::{Bus, Subscription};
 use crate::store::{Record, Store};
-pub(crate) use actor::now;
-pub(crate) use job::{digest, source, wire_kind};
+pub(crate) use actor::{moment, now};
+pub(crate) use job::{source, wire_kind};
 pub(crate) use speed::SpeedMeter;
 pub(crate) use transition::Act;
 

@@ -31,6 +31,18 @@ const STEPS: &[&str] = &["
         request        TEXT    NOT NULL
     ) STRICT;
     CREATE INDEX downloads_by_status ON downloads (status);
+", "
+    ALTER TABLE downloads ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE downloads ADD COLUMN start_at TEXT;
+    ALTER TABLE downloads ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    -- Until now the older went first; the gaps leave room for rows that are moved in between.
+    UPDATE downloads SET position = id * 65536;
+    -- Its partial files went when it was cancelled, so nothing of it has been received.
+    UPDATE downloads SET progress = 0.0, received_bytes = 0 WHERE status = 'cancelled';
+    -- A checksum is written as it is sent, since there is more than one kind.
+    UPDATE downloads
+       SET request = json_remove(json_set(request, '$.checksum', 'sha256:' || (request ->> '$.sha256')), '$.sha256')
+     WHERE request ->> '$.sha256' IS NOT NULL;
 "];
 
 /// Brings the database to the newest version, each step in its own transaction.
@@ -90,6 +102,28 @@ mod tests {
             assert_eq!(rows, usize::from(version >= 1));
             migrate(&mut old).unwrap();
         }
+    }
+
+    #[test]
+    fn a_row_of_the_first_version_keeps_its_meaning() {
+        let mut old = Connection::open_in_memory().unwrap();
+        old.execute_batch(STEPS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(
+            r#"INSERT INTO downloads (url, filename, status, progress, received_bytes, created_at, kind, directory, request) VALUES
+               ('http://h/a', 'a', 'paused', 0.5, 5, '', 'file', '/d', '{"sha256":"00ff","cookies":"c"}'),
+               ('http://h/b', 'b', 'cancelled', 0.5, 5, '', 'file', '/d', '{"sha256":null}')"#,
+        )
+        .unwrap();
+        migrate(&mut old).unwrap();
+        let row = |id: i64| -> (f64, i64, i64, String) {
+            let sql = "SELECT progress, received_bytes, position, request FROM downloads WHERE id = ?1";
+            old.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap()
+        };
+        let request: serde_json::Value = serde_json::from_str(&row(1).3).unwrap();
+        assert_eq!(request, serde_json::json!({ "checksum": "sha256:00ff", "cookies": "c" }));
+        assert_eq!((row(1).0, row(1).1, row(1).2), (0.5, 5, 65536));
+        assert_eq!((row(2).0, row(2).1, row(2).2), (0.0, 0, 131_072));
     }
 
     #[test]

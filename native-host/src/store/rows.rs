@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, ErrorInfo};
 
 use super::StoreResult;
+use crate::desktop;
 
 /// A row as the daemon knows it: what clients see, and what only resuming needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub(crate) struct Record {
     pub(crate) directory: PathBuf,
     /// The engine has settled `filename`; partial files of that name are this row's.
     pub(crate) settled: bool,
+    /// How often it was tried again by itself without getting any further.
+    pub(crate) attempts: u32,
     /// How to ask the server.
     pub(crate) request: RequestContext,
 }
@@ -39,12 +42,16 @@ pub(crate) struct RequestContext {
     pub(crate) kind: Option<DownloadKind>,
     /// Quality the user asked for.
     pub(crate) quality: Option<String>,
-    /// Lower-case hex.
-    pub(crate) sha256: Option<String>,
+    /// As in [`weir_protocol::NewDownload`].
+    pub(crate) checksum: Option<String>,
+    pub(crate) mirrors: Vec<String>,
+    pub(crate) proxy: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
     pub(crate) connections: Option<u32>,
 }
 
-// Written by hand: headers and cookies are secrets.
+// Written by hand: headers, cookies, logins and the queries of mirrors are secrets.
 impl std::fmt::Debug for RequestContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestContext")
@@ -80,27 +87,44 @@ impl Record {
             connections: 0,
             quality: None,
             priority: 0,
+            position: 0,
+            start_at: None,
             rate_limit: None,
             category: None,
             sha256: None,
+            openable: desktop::opens(filename),
             error: None,
             created_at: created_at.to_owned(),
             finished_at: None,
         };
-        Self { download, directory: directory.to_owned(), settled: false, request: RequestContext::default() }
+        Self {
+            download,
+            directory: directory.to_owned(),
+            settled: false,
+            attempts: 0,
+            request: RequestContext::default(),
+        }
     }
 
     /// Names the file, and with it the path.
     pub(crate) fn set_filename(&mut self, filename: &str) {
         filename.clone_into(&mut self.download.filename);
         self.download.path = self.directory.join(filename).display().to_string();
+        self.download.openable = desktop::opens(filename);
+    }
+
+    #[expect(dead_code, reason = "the queue moves files once categories have folders")]
+    /// Puts the file into another folder.
+    pub(crate) fn set_directory(&mut self, directory: &Path) {
+        directory.clone_into(&mut self.directory);
+        self.download.path = directory.join(&self.download.filename).display().to_string();
     }
 }
 
 /// Columns in the order [`read`] expects.
 pub(super) const COLUMNS: &str = "id, url, filename, status, progress, created_at, finished_at, kind, directory, \
     settled, page_url, title, quality, received_bytes, total_bytes, priority, rate_limit, category, sha256, \
-    error_code, error_message, error_action, request";
+    error_code, error_message, error_action, request, position, start_at, attempts";
 
 pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
     let filename: String = row.get(2)?;
@@ -118,6 +142,7 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
         id: row.get(0)?,
         url: row.get(1)?,
         path: directory.join(&filename).display().to_string(),
+        openable: desktop::opens(&filename),
         filename,
         status: named(row, 3, DownloadStatus::parse)?,
         progress: row.get::<_, f64>(4)? * 100.0,
@@ -133,13 +158,15 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
         rate_limit: row.get(16)?,
         category: row.get(17)?,
         sha256: row.get(18)?,
+        position: row.get(23)?,
+        start_at: row.get(24)?,
         error,
         speed: 0,
         eta: None,
         connections: 0,
     };
     let request = serde_json::from_str(&request).map_err(|e| conversion(22, e))?;
-    Ok(Record { download, directory, settled: row.get(9)?, request })
+    Ok(Record { download, directory, settled: row.get(9)?, attempts: row.get(25)?, request })
 }
 
 fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
@@ -198,7 +225,7 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
         "UPDATE downloads SET url = ?2, filename = ?3, status = ?4, progress = ?5, finished_at = ?6, kind = ?7,
             settled = ?8, page_url = ?9, title = ?10, quality = ?11, received_bytes = ?12, total_bytes = ?13,
             priority = ?14, rate_limit = ?15, category = ?16, sha256 = ?17, error_code = ?18, error_message = ?19,
-            error_action = ?20, request = ?21
+            error_action = ?20, request = ?21, position = ?22, start_at = ?23, attempts = ?24, directory = ?25
          WHERE id = ?1",
     )?
     .execute(params![
@@ -223,6 +250,10 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
         error.as_ref().map(|error| &error.message),
         error.as_ref().and_then(|error| error.action).and_then(action_to_text),
         request_text(&record.request)?,
+        download.position,
+        download.start_at,
+        record.attempts,
+        record.directory.to_string_lossy(),
     ])?;
     Ok(())
 }
@@ -230,25 +261,27 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
 /// Order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sort {
-    column: &'static str,
+    columns: &'static [&'static str],
     descending: bool,
 }
 
 impl Sort {
-    /// `created_at`, `filename`, `status`, `progress`, `total_bytes` or `finished_at`; a leading `-` reverses.
+    /// `created_at`, `filename`, `status`, `progress`, `total_bytes`, `finished_at`, or `position`, the order in which
+    /// rows run; a leading `-` reverses.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
-        let column = match name {
+        let columns: &[&str] = match name {
             // Numbers are given in the order of creation and, unlike the clock, never step back.
-            "created_at" => "id",
-            "filename" => "filename COLLATE NOCASE",
-            "status" => "status",
-            "progress" => "progress",
-            "total_bytes" => "total_bytes",
-            "finished_at" => "finished_at",
+            "created_at" => &["id"],
+            "filename" => &["filename COLLATE NOCASE"],
+            "status" => &["status"],
+            "progress" => &["progress"],
+            "total_bytes" => &["total_bytes"],
+            "finished_at" => &["finished_at"],
+            "position" => &["-priority", "position"],
             _ => return None,
         };
-        Some(Self { column, descending })
+        Some(Self { columns, descending })
     }
 }
 
@@ -257,6 +290,7 @@ impl Sort {
 pub(crate) struct ListQuery {
     pub(crate) statuses: Vec<DownloadStatus>,
     pub(crate) kinds: Vec<DownloadKind>,
+    pub(crate) categories: Vec<String>,
     /// Found in name, title, address or page, whatever the case.
     pub(crate) text: Option<String>,
     pub(crate) sort: Sort,
@@ -266,8 +300,9 @@ pub(crate) struct ListQuery {
 
 impl Default for ListQuery {
     fn default() -> Self {
-        let sort = Sort { column: "id", descending: true };
-        Self { statuses: Vec::new(), kinds: Vec::new(), text: None, sort, offset: 0, limit: 100 }
+        let sort = Sort { columns: &["id"], descending: true };
+        let (statuses, kinds, categories) = (Vec::new(), Vec::new(), Vec::new());
+        Self { statuses, kinds, categories, text: None, sort, offset: 0, limit: 100 }
     }
 }
 
@@ -290,14 +325,15 @@ pub(super) fn define_search(db: &Connection) -> StoreResult<()> {
 pub(super) fn list(db: &Connection, query: &ListQuery) -> StoreResult<(Vec<Download>, u64)> {
     let mut conditions = Vec::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    let mut one_of = |column: &str, names: Vec<&'static str>| {
+    let mut one_of = |column: &str, names: Vec<String>| {
         if !names.is_empty() {
             conditions.push(format!("{column} IN ({})", vec!["?"; names.len()].join(", ")));
             values.extend(names.into_iter().map(|name| Box::new(name) as Box<dyn ToSql>));
         }
     };
-    one_of("status", query.statuses.iter().map(|status| status.as_str()).collect());
-    one_of("kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
+    one_of("status", query.statuses.iter().map(|status| status.as_str().to_owned()).collect());
+    one_of("kind", query.kinds.iter().map(|kind| kind.as_str().to_owned()).collect());
+    one_of("category", query.categories.clone());
     if let Some(text) = query.text.as_deref().filter(|text| !text.is_empty()) {
         conditions.push("found(?, filename, title, url, page_url)".to_owned());
         values.push(Box::new(text.to_lowercase()));
@@ -308,12 +344,12 @@ pub(super) fn list(db: &Connection, query: &ListQuery) -> StoreResult<(Vec<Downl
     let sql = format!("SELECT count(*) FROM downloads {filter}");
     let total: u64 = db.query_row(&sql, params_from_iter(values.iter()), |row| row.get(0))?;
 
-    // The number breaks ties, so pages never overlap.
     let direction = if query.sort.descending { "DESC" } else { "ASC" };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM downloads {filter} ORDER BY {} {direction}, id {direction} LIMIT ? OFFSET ?",
-        query.sort.column
-    );
+    // The number breaks ties, so pages never overlap.
+    let columns: Vec<String> =
+        query.sort.columns.iter().chain(&["id"]).map(|column| format!("{column} {direction}")).collect();
+    let sql =
+        format!("SELECT {COLUMNS} FROM downloads {filter} ORDER BY {} LIMIT ? OFFSET ?", columns.join(", "));
     values.push(Box::new(query.limit));
     values.push(Box::new(query.offset));
     let mut statement = db.prepare(&sql)?;
