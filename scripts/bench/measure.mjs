@@ -1,13 +1,21 @@
-// What every suite needs: a folder in memory, a free port, one measured run of a command, medians and a table.
+// What every suite needs: folders, ports, content with its hash, one measured run of a command, medians and a table.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises';
+import { createHash, randomFillSync } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, open, readFile, rm, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
+
+/** `f_type` of tmpfs, from statfs(2). */
+const TMPFS = 0x01021994;
+/** No run of any suite takes so long; one that does hangs. */
+const HANGS_AFTER_MS = 180_000;
 
 /** Value of `--NAME` on the command line. */
 export function option(name, fallback) {
@@ -17,9 +25,19 @@ export function option(name, fallback) {
 
 /** A temporary folder with `bytes` free, in memory when there is room, so that no disk is measured. */
 export async function workFolder(bytes) {
-  for (const parent of ['/dev/shm', tmpdir()]) {
+  return folderIn(['/dev/shm', tmpdir()], bytes, () => true);
+}
+
+/** A temporary folder with `bytes` free that is on a disk; null where there is none. */
+export async function diskFolder(bytes) {
+  const parents = [tmpdir(), '/var/tmp', homedir()];
+  return folderIn(parents, bytes, (facts) => facts.type !== TMPFS).catch(() => null);
+}
+
+async function folderIn(parents, bytes, fits) {
+  for (const parent of parents) {
     const facts = await statfs(parent).catch(() => null);
-    if (facts && facts.bavail * facts.bsize > bytes * 1.2) {
+    if (facts && fits(facts) && facts.bavail * facts.bsize > bytes * 1.2) {
       const folder = await mkdtemp(path.join(parent, 'weir-bench-'));
       return { folder, parent, remove: () => rm(folder, { recursive: true, force: true }) };
     }
@@ -36,21 +54,59 @@ export async function freePort() {
   return port;
 }
 
+/** Writes a file no compressor could help with. Answers its SHA-256. */
+export async function fill(name, bytes) {
+  const hash = createHash('sha256');
+  const block = Buffer.alloc(Math.min(bytes, 8 << 20));
+  const file = await open(name, 'w');
+  for (let done = 0; done < bytes; done += block.length) {
+    randomFillSync(block);
+    const part = block.subarray(0, Math.min(block.length, bytes - done));
+    hash.update(part);
+    await file.write(part);
+  }
+  await file.close();
+  return hash.digest('hex');
+}
+
+/** Throws unless the file has this SHA-256. */
+export async function verify(name, expected, who) {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(name, { highWaterMark: 4 << 20 }), hash);
+  const found = hash.digest('hex');
+  if (found !== expected) throw new Error(`${who} brought a wrong file: ${found} instead of ${expected}`);
+}
+
 /** Runs a command to its end: `{ wall, cpu, rss }` in seconds, CPU-seconds (user and system) and bytes at the peak. */
 export async function measured(report, command, args, options = {}) {
   // GNU time asks the kernel (wait4), so that short-lived peaks and threads are counted.
+  const start = process.hrtime.bigint();
   const child = spawn('/usr/bin/time', ['-q', '-o', report, '-f', '%e %U %S %M', command, ...args], {
     ...options,
+    // A group of its own: one signal reaches whatever the command started.
+    detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let said = '';
   child.stderr.on('data', (text) => { said = (said + text).slice(-2000); });
-  const start = process.hrtime.bigint();
+  const hangs = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), HANGS_AFTER_MS);
   const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
+  clearTimeout(hangs);
   const wall = Number(process.hrtime.bigint() - start) / 1e9;
-  if (code !== 0) throw new Error(`${command} ended with ${code}: ${said}`);
+  if (code !== 0) throw new Error(`${command} ended with ${code} after ${wall.toFixed(1)} s: ${said}`);
   const [, user, system, kib] = (await readFile(report, 'utf8')).trim().split(/\s+/).map(Number);
   return { wall, cpu: user + system, rss: kib * 1024 };
+}
+
+/** Runs contenders in turn, so that whatever else the machine does meets all of them: their figures by name. */
+export async function alternate(rounds, contenders, once) {
+  const runs = new Map(contenders.map((contender) => [contender.name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const contender of contenders) {
+      if (round < (contender.rounds ?? rounds)) runs.get(contender.name).push(await once(contender));
+    }
+  }
+  return runs;
 }
 
 /** The middle of the values. */
