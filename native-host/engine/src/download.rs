@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::journal::{FinishedState, HlsState, Record, State};
 use crate::monitor::{Monitor, Phase};
@@ -103,14 +104,14 @@ async fn plan(
             State::File(_) | State::Hls(_) | State::Finished(_) => kept = Some(part),
         }
     }
-    let mut answer = file::ask_patiently(net, job, None).await?;
-    if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
+    let (mut answer, asked) = file::ask_patiently(net, job, None).await?;
+    if let Some(error) = answer.unasked_part() {
         return Err(error);
     }
     let kind = resolve::kind(&mut answer, job.kind).await?;
     monitor.set_kind(kind);
     match kind {
-        Kind::File => plan_file(job, monitor, answer, kept, wanted, key).await,
+        Kind::File => plan_file(job, monitor, (answer, asked), kept, wanted, key).await,
         Kind::Hls => {
             let ready = hls::prepare(net, job, &mut answer).await?;
             let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
@@ -179,7 +180,7 @@ fn reserve(
 async fn plan_file(
     job: &Job,
     monitor: &Monitor,
-    mut answer: Answer,
+    (mut answer, asked): (Answer, Url),
     kept: Option<Part>,
     wanted: Option<String>,
     key: &str,
@@ -192,5 +193,5 @@ async fn plan_file(
         resolve::refuse_page(&mut answer, expected).await?;
     }
     let part = reserve(job, monitor, kept, &name, key)?;
-    Ok(Plan::File(Box::new((part, file::Start::Whole(Box::new(answer))))))
+    Ok(Plan::File(Box::new((part, file::Start::Whole { answer: Box::new(answer), asked }))))
 }

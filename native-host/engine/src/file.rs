@@ -4,9 +4,13 @@
 //! resource: whenever it cannot be shown that new bytes belong to the old ones, the old ones go. Invariant: bytes reach
 //! the disk only through the range map.
 
+mod origin;
+mod pace;
 mod receive;
 mod transfer;
+mod worker;
 
+use std::collections::VecDeque;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,6 +43,8 @@ pub(crate) struct Opening {
     pub(crate) answer: Answer,
     /// Bytes that must come first because they are already on disk.
     check: Vec<u8>,
+    /// Where the bytes after those go.
+    at: u64,
     /// The body is the whole resource, so its end is the resource's.
     whole: bool,
     /// The body goes on past the claim, so adjacent free bytes come without asking again.
@@ -47,10 +53,10 @@ pub(crate) struct Opening {
 
 /// How a file begins.
 pub(crate) enum Start {
-    /// An un-ranged answer: everything anew.
-    Whole(Box<Answer>),
-    /// Some bytes are there; the answer continues at the first hole.
-    Resume { state: FileState, done: Vec<Span>, opening: Box<Opening>, at: u64 },
+    /// An un-ranged answer of the place `asked`: everything anew.
+    Whole { answer: Box<Answer>, asked: Url },
+    /// Some bytes are there; the answer of the place `asked` continues at the first hole.
+    Resume { state: FileState, done: Vec<Span>, opening: Box<Opening>, asked: Url },
     /// Every byte is there, only the end is missing.
     Complete { state: FileState, done: Vec<Span> },
 }
@@ -79,10 +85,7 @@ pub(crate) async fn reopen(
     let end = done.iter().map(|span| span.0).find(|start| *start > hole).unwrap_or(total);
     let before = hole.min(OVERLAP);
     let span = (hole - before, end);
-    let mut answer = ask_patiently(net, job, Some(span)).await?;
-    if let Some(error) = answer.refusal().filter(|_| answer.status != 416) {
-        return Err(error);
-    }
+    let (mut answer, asked) = ask_patiently(net, job, Some(span)).await?;
     if answer.status != 206 {
         // An answer to another question than the one asked is believed only when it says how long it is.
         if answer.status != 200 || answer::content_length(&answer.headers).is_none() {
@@ -90,7 +93,7 @@ pub(crate) async fn reopen(
         }
         // A page instead of the file must not cost what is there.
         crate::resolve::refuse_page(&mut answer, &names.filename).await?;
-        return Ok(Some(Start::Whole(Box::new(answer))));
+        return Ok(Some(Start::Whole { answer: Box::new(answer), asked }));
     }
     match answer::judge(&answer.headers, span, total, &state.validators) {
         Verdict::Fits { span: got, agreement } => {
@@ -105,43 +108,83 @@ pub(crate) async fn reopen(
             Ok(Some(Start::Resume {
                 state,
                 done,
-                opening: Box::new(Opening { answer, check, whole: false, extends: true }),
-                at: hole,
+                opening: Box::new(Opening { answer, check, at: hole, whole: false, extends: true }),
+                asked,
             }))
         }
         Verdict::Refused(_) | Verdict::Changed => Ok(None),
     }
 }
 
-/// Asks for the job's resource until the server answers with something other than a passing failure.
-pub(crate) async fn ask_patiently(net: &Net, job: &Job, range: Option<Span>) -> Result<Answer, EngineError> {
-    ask_address(net, &job.source, &job.source.url, range).await
+/// Asks for the job's resource until a server sends it, and says which address that was: the job's or, when that
+/// fails, a mirror.
+pub(crate) async fn ask_patiently(
+    net: &Net,
+    job: &Job,
+    range: Option<Span>,
+) -> Result<(Answer, Url), EngineError> {
+    let places = std::iter::once(&job.source.url).chain(&job.mirrors).cloned().collect();
+    ask_places(net, &job.source, places, range).await
 }
 
-/// The same for any address, as `visitor`.
-pub(crate) async fn ask_address(
+/// Asks one place after the other, as `visitor`, and all of them again as long as their failures may pass.
+pub(crate) async fn ask_places(
     net: &Net,
     visitor: &Source,
-    url: &Url,
+    mut places: VecDeque<Url>,
     range: Option<Span>,
-) -> Result<Answer, EngineError> {
+) -> Result<(Answer, Url), EngineError> {
+    // What the first place said is what the caller knows it by.
+    let mut first_error = None;
+    // Of this round.
+    let mut untried = places.len();
     let mut failures = 0;
-    loop {
-        let (error, wait) = match net.ask(visitor, url, range, Lane::Own).await {
-            Ok(answer) => match answer.refusal().filter(EngineError::is_transient) {
-                None => return Ok(answer),
-                Some(error) => (error, answer::retry_after(&answer.headers)),
+    while let Some(place) = places.pop_front() {
+        let (error, wait) = match net.ask(visitor, &place, range, Lane::Own).await {
+            Ok(answer) => match answer.refusal() {
+                None => return Ok((answer, place)),
+                // The file became shorter than what is there of it: a fact, not a failure.
+                Some(_) if answer.status == 416 && range.is_some() => return Ok((answer, place)),
+                Some(error) => {
+                    // Busy with our own connections: it takes one more when one of those ends, not when time passes.
+                    let crowded = is_cap(&error);
+                    let wait = answer::retry_after(&answer.headers);
+                    drop(answer);
+                    if crowded && net.options().hosts.refused_beside_others(&place) {
+                        places.push_front(place);
+                        continue;
+                    }
+                    (error, wait)
+                }
             },
-            Err(error) if error.is_transient() => (error, None),
-            Err(error) => return Err(error),
+            Err(error) => (error, None),
         };
+        let transient = error.is_transient();
+        first_error.get_or_insert(error);
+        if transient {
+            places.push_back(place);
+        }
+        untried = untried.saturating_sub(1);
+        if untried > 0 || places.is_empty() {
+            continue;
+        }
+        untried = places.len();
         failures += 1;
         // A second POST may order twice: only the caller can know.
         if failures > net.options().retries || visitor.method == Method::Post {
-            return Err(error);
+            break;
         }
         tokio::time::sleep(wait.unwrap_or_else(|| backoff(net, failures))).await;
     }
+    Err(first_error.unwrap_or_else(|| EngineError::broken("no answer")))
+}
+
+/// How servers say that they bear no more connections.
+fn is_cap(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::HttpStatus { status: 429 | 503 } | EngineError::LoginRequired { status: 403 }
+    )
 }
 
 pub(crate) fn backoff(net: &Net, failures: u32) -> Duration {
@@ -167,7 +210,7 @@ pub(crate) async fn run(
     monitor.set_phase(Phase::Downloading);
     for restart in 0_u32.. {
         let (facts, done) = match &start {
-            Start::Whole(answer) => (facts_of(answer, job), Vec::new()),
+            Start::Whole { answer, .. } => (facts_of(answer, job), Vec::new()),
             Start::Resume { state, done, .. } | Start::Complete { state, done } => (
                 Facts {
                     total: state.total,
@@ -192,10 +235,13 @@ pub(crate) async fn run(
         monitor.set_total(facts.total);
         monitor.set_received(lock(&map).done().len());
         let filename = part.names.filename.clone();
+        let mirrored = (!job.mirrors.is_empty()).then(|| file.try_clone()).transpose();
+        let mirrored = mirrored.map_err(EngineError::disk)?;
         let writer = Writer::start(part, file, facts.clone(), Arc::clone(&map), Arc::clone(monitor));
         let outcome = {
             // After a setback nothing is risked: whatever one answer brings is of one piece.
-            let transfer = Transfer::new((net, job, monitor), &writer, &map, facts, &start, restart == 0);
+            let transfer =
+                Transfer::new((net, job, monitor), (&writer, mirrored), &map, facts, &start, restart == 0);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(Setback::Fail(EngineError::Stopped)),
@@ -229,12 +275,12 @@ pub(crate) async fn run(
                     biased;
                     () = stop.cancelled() => return Err(EngineError::Stopped),
                     answer = async { tokio::time::sleep(pause).await; ask_patiently(net, job, None).await } => {
-                        let mut answer = answer?;
-                        if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
+                        let (mut answer, asked) = answer?;
+                        if let Some(error) = answer.unasked_part() {
                             return Err(error);
                         }
                         crate::resolve::refuse_page(&mut answer, &part.names.filename).await?;
-                        Start::Whole(Box::new(answer))
+                        Start::Whole { answer: Box::new(answer), asked }
                     }
                 };
             }

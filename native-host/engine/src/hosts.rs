@@ -69,7 +69,6 @@ impl Hosts {
     }
 
     /// One more connection to the server of `url` would be within what it bears.
-    #[allow(dead_code)] // X
     pub(crate) fn has_room(&self, url: &Url) -> bool {
         self.lock().get(&key(url)).is_none_or(|host| host.has_room(now()))
     }
@@ -94,14 +93,13 @@ impl Hosts {
         }
     }
 
-    /// The server refused a connection beside others that it served: it bears those and no more. Returns the cap.
-    #[allow(dead_code)] // X
-    pub(crate) fn refused(self: &Arc<Self>, url: &Url, served: u32) -> u32 {
+    /// The server refused a connection beside others: it bears those that are open now and no more. Returns the cap.
+    pub(crate) fn refused(self: &Arc<Self>, url: &Url) -> u32 {
         let key = key(url);
         let mut known = self.lock();
         let host = known.entry(key).or_default();
         let before = host.cap.filter(|cap| cap.is_believed(now())).map(|cap| cap.connections);
-        let connections = before.map_or(served, |before| before.min(served)).max(1);
+        let connections = before.map_or(host.open, |before| before.min(host.open)).max(1);
         host.cap = Some(Cap { connections, learned_at: now() });
         drop(known);
         if before != Some(connections) {
@@ -110,8 +108,17 @@ impl Hosts {
         connections
     }
 
+    /// The server refused the only connection of a download while others of ours are open: notes that it bears no more
+    /// than those, so that the next one waits for its turn. False when none are open.
+    pub(crate) fn refused_beside_others(self: &Arc<Self>, url: &Url) -> bool {
+        let others = self.lock().get(&key(url)).is_some_and(|host| host.open > 0);
+        if others {
+            self.refused(url);
+        }
+        others
+    }
+
     /// Writes the caps beside the caller's work: learning one must not wait for the disk.
-    #[allow(dead_code)] // X
     fn store(self: &Arc<Self>) {
         let Some(path) = self.path.clone() else { return };
         let hosts = Arc::clone(self);
@@ -188,17 +195,18 @@ mod tests {
             slots.push(hosts.slot(&here).await);
         }
         assert!(hosts.has_room(&here));
-        assert_eq!(hosts.refused(&here, 2), 2);
-        assert_eq!(hosts.refused(&here, 3), 2, "a cap only falls");
+        slots.pop();
+        assert_eq!(hosts.refused(&here), 2);
+        slots.push(hosts.slot(&there).await);
+        assert_eq!(hosts.refused(&here), 2);
         assert!(!hosts.has_room(&here) && hosts.has_room(&there));
         let waiting = tokio::spawn({
             let (hosts, here) = (Arc::clone(&hosts), here.clone());
             async move { hosts.slot(&here).await }
         });
-        slots.pop();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!waiting.is_finished(), "two are open and two are borne");
-        slots.pop();
+        slots.remove(0);
         tokio::time::timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
     }
 
@@ -207,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hosts.json");
         let hosts = Arc::new(Hosts::load(&path));
-        hosts.refused(&url("https://h/a"), 0);
+        hosts.refused(&url("https://h/a"));
         let stored = async {
             while !path.exists() {
                 tokio::task::yield_now().await;

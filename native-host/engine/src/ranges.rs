@@ -2,8 +2,9 @@
 //!
 //! Owns the bookkeeping of parallel ranges: free, claimed, on its way to the disk, landed. Never does I/O and never
 //! looks at a clock; times come in as arguments. Invariant: every byte is in exactly one of the four states, so it is
-//! written exactly once whatever workers claim, steal, fail or restart.
+//! written exactly once whatever workers claim, steal, ask for twice, fail or restart.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// First byte and one past the last.
@@ -11,12 +12,16 @@ pub(crate) type Span = (u64, u64);
 
 /// Stands for the end of a file whose size is not known yet.
 const OPEN_END: u64 = u64::MAX;
-/// Smallest rest worth taking over from somebody else.
-pub(crate) const MIN_STEAL: u64 = 64 * 1024;
-/// A rest that its owner finishes sooner than this is left to it.
-const MIN_STEAL_TIME: f64 = 0.25;
+/// Smallest part worth another request.
+const MIN_PART: u64 = 16 * 1024;
+/// What an answer without an end keeps at least when others share it.
+const MIN_KEPT: u64 = 64 * 1024;
+/// A rest that its owner finishes sooner than this is left to it, however fast others could begin.
+const MIN_STEAL_TIME: f64 = 0.015;
 /// An owner without a byte for this long counts as silent, and all of its rest may be taken.
 const SILENCE: Duration = Duration::from_secs(2);
+/// How much sooner a second request must be expected to bring a rest before it is asked for twice.
+const HEDGE_GAIN: f64 = 1.5;
 
 /// Sorted, disjoint, never adjacent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,15 +88,50 @@ impl Spans {
 #[derive(Debug, Clone)]
 struct Claim {
     worker: u32,
-    /// Next byte its worker will hand over.
+    /// Asked for the same bytes as well; whoever brings a byte first hands it over.
+    second: Option<u32>,
+    /// Next byte that is to be handed over.
     pos: u64,
     end: u64,
-    /// Bytes per second, smoothed; 0 while unknown.
+    /// Bytes from `pos` on that its worker has received and not yet handed over.
+    held: u64,
+    /// Bytes per second of its worker, smoothed; 0 while unknown.
     rate: f64,
-    /// When it last handed something over, or claimed.
+    /// When its worker last handed something over, or claimed.
     last: Duration,
     /// The answer goes on past `end`, so adjacent free bytes can be had without asking again.
     open: bool,
+}
+
+impl Claim {
+    fn is_of(&self, worker: u32) -> bool {
+        self.worker == worker || self.second == Some(worker)
+    }
+
+    /// Bytes that have not even been received.
+    fn rest(&self) -> u64 {
+        self.end.saturating_sub(self.pos + self.held)
+    }
+
+    /// Seconds until its worker is expected to have received everything.
+    fn time_left(&self, now: Duration) -> f64 {
+        let silent = now.saturating_sub(self.last) > SILENCE;
+        if silent || self.rate <= 0.0 { f64::INFINITY } else { self.rest() as f64 / self.rate }
+    }
+
+    /// One that has just begun has no rate yet; judging it would only swap owners in circles.
+    fn can_be_judged(&self, now: Duration) -> bool {
+        self.end != OPEN_END && (self.rate > 0.0 || now.saturating_sub(self.last) > SILENCE)
+    }
+}
+
+/// How fast a worker that looks for something to do is expected to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Able {
+    /// Bytes per second, 0 when unknown.
+    pub(crate) rate: f64,
+    /// Seconds until the first byte of an answer.
+    pub(crate) delay: f64,
 }
 
 /// The map of one file.
@@ -102,6 +142,8 @@ pub(crate) struct RangeMap {
     claims: Vec<Claim>,
     in_flight: Spans,
     done: Spans,
+    /// How fast each worker was last.
+    rates: HashMap<u32, f64>,
 }
 
 impl RangeMap {
@@ -114,7 +156,7 @@ impl RangeMap {
         for &span in done.as_slice() {
             free.remove(span);
         }
-        Self { total, free, claims: Vec::new(), in_flight: Spans::default(), done }
+        Self { total, free, claims: Vec::new(), in_flight: Spans::default(), done, rates: HashMap::new() }
     }
 
     /// Gives the head of the first free span to a worker, at most `want` bytes. A worker holds one claim at a time.
@@ -152,15 +194,18 @@ impl RangeMap {
     fn take(&mut self, worker: u32, span: Span, now: Duration, open: bool) {
         self.release(worker);
         self.free.remove(span);
-        self.claims.push(Claim { worker, pos: span.0, end: span.1, rate: 0.0, last: now, open });
+        // A worker is as fast as it was.
+        let rate = self.rates.get(&worker).copied().unwrap_or_default();
+        let (pos, end) = span;
+        self.claims.push(Claim { worker, second: None, pos, end, held: 0, rate, last: now, open });
     }
 
     /// An answer without an end holds everything; leaves it its next `want` bytes and frees the rest.
     fn cut_open(&mut self, thief: u32, want: u64) {
-        let open = self.claims.iter_mut().filter(|claim| claim.open && claim.worker != thief);
+        let open = self.claims.iter_mut().filter(|claim| claim.open && !claim.is_of(thief));
         let Some(claim) = open.max_by_key(|claim| claim.end - claim.pos) else { return };
-        let keep = claim.pos.saturating_add(want.max(MIN_STEAL));
-        if claim.end.saturating_sub(keep) < MIN_STEAL || claim.end == OPEN_END {
+        let keep = (claim.pos + claim.held).saturating_add(want.max(MIN_KEPT));
+        if claim.end.saturating_sub(keep) < MIN_KEPT || claim.end == OPEN_END {
             return;
         }
         let freed = (keep, claim.end);
@@ -168,54 +213,92 @@ impl RangeMap {
         self.free.add(freed);
     }
 
-    /// Takes over a part of the claim that would be finished last: so much that owner and thief end together, or
-    /// everything from a silent owner. `rate` is the thief's own speed so far, 0 when unknown. None when no rest is
-    /// worth another request.
-    pub(crate) fn steal(&mut self, thief: u32, rate: f64, now: Duration) -> Option<Span> {
+    fn mean_rate(&self) -> f64 {
         let known: Vec<f64> = self.claims.iter().map(|claim| claim.rate).filter(|rate| *rate > 0.0).collect();
-        let mean = if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
-        let thief_rate = if rate > 0.0 { rate } else { mean };
-        let left = |claim: &Claim| claim.end.saturating_sub(claim.pos);
-        let time = |claim: &Claim| {
-            let silent = now.saturating_sub(claim.last) > SILENCE;
-            let rate = if silent { 0.0 } else { claim.rate };
-            if rate > 0.0 { left(claim) as f64 / rate } else { f64::INFINITY }
-        };
+        if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 }
+    }
+
+    /// Takes over a part of the claim that would be finished last: so much that owner and thief end together, the
+    /// thief's delay counted in, or everything from a silent owner. None when no rest is worth another request.
+    pub(crate) fn steal(&mut self, thief: u32, able: Able, now: Duration) -> Option<Span> {
+        let thief_rate = if able.rate > 0.0 { able.rate } else { self.mean_rate() };
         let victim = self
             .claims
             .iter_mut()
-            .filter(|claim| claim.worker != thief && claim.end != OPEN_END && left(claim) >= MIN_STEAL)
-            // A claim that has just begun has no rate yet; judging it would only swap owners in circles.
-            .filter(|claim| claim.rate > 0.0 || now.saturating_sub(claim.last) > SILENCE)
-            .filter(|claim| time(claim) > MIN_STEAL_TIME)
-            .max_by(|a, b| time(a).total_cmp(&time(b)).then(left(a).cmp(&left(b))))?;
-        let rest = left(victim);
-        let part = if time(victim).is_infinite() {
+            .filter(|claim| !claim.is_of(thief) && claim.can_be_judged(now) && claim.rest() >= 2 * MIN_PART)
+            .filter(|claim| claim.time_left(now) > MIN_STEAL_TIME + able.delay)
+            .max_by(|a, b| a.time_left(now).total_cmp(&b.time_left(now)).then(a.rest().cmp(&b.rest())))?;
+        let rest = victim.rest();
+        let time = victim.time_left(now);
+        let part = if time.is_infinite() {
             rest
         } else if thief_rate > 0.0 {
-            ((rest as f64 * thief_rate / (thief_rate + victim.rate)) as u64).clamp(MIN_STEAL / 2, rest)
+            let shared = (time - able.delay) * thief_rate * victim.rate / (thief_rate + victim.rate);
+            (shared as u64).min(rest)
         } else {
             rest / 2
         };
+        if part < MIN_PART {
+            return None;
+        }
         let span = (victim.end - part, victim.end);
         victim.end = span.0;
         self.take(thief, span, now, false);
         Some(span)
     }
 
-    /// A worker received `len` bytes at its position. Returns where they go and how many of them are still its own;
-    /// those are on their way to the disk from now on.
-    pub(crate) fn reserve(&mut self, worker: u32, len: u64, now: Duration) -> Option<Span> {
-        let claim = self.claims.iter_mut().find(|claim| claim.worker == worker)?;
-        let end = claim.pos.saturating_add(len).min(claim.end);
+    /// Asks a second time for the rest that would come last, when that is expected to be much sooner: for rests too
+    /// small to share, and owners that may never finish. A claim has at most one second worker.
+    pub(crate) fn hedge(&mut self, worker: u32, able: Able, now: Duration) -> Option<Span> {
+        let rate = if able.rate > 0.0 { able.rate } else { self.mean_rate() };
+        let sooner = |claim: &Claim| {
+            let again = able.delay + if rate > 0.0 { (claim.end - claim.pos) as f64 / rate } else { 0.0 };
+            claim.time_left(now) > HEDGE_GAIN * again + MIN_STEAL_TIME
+        };
+        let claim = self
+            .claims
+            .iter_mut()
+            .filter(|claim| !claim.is_of(worker) && claim.second.is_none() && claim.rest() > 0)
+            .filter(|claim| claim.can_be_judged(now) && sooner(claim))
+            .max_by(|a, b| a.time_left(now).total_cmp(&b.time_left(now)))?;
+        let span = (claim.pos, claim.end);
+        self.release(worker);
+        // Releasing moves claims about, so it is looked up again.
+        let claim = self.claims.iter_mut().find(|claim| (claim.pos, claim.end) == span)?;
+        claim.second = Some(worker);
+        Some(span)
+    }
+
+    /// A worker has `len` bytes from `at` on in its hands. Returns how many bytes from `at` on are still wanted of it.
+    pub(crate) fn hold(&mut self, worker: u32, at: u64, len: u64) -> u64 {
+        let Some(claim) = self.claims.iter_mut().find(|claim| claim.is_of(worker)) else { return 0 };
+        if claim.worker == worker {
+            claim.held = at.saturating_add(len).min(claim.end).saturating_sub(claim.pos);
+        }
+        claim.end.saturating_sub(at)
+    }
+
+    /// A worker has received `len` bytes from `at` on. Returns which of them nobody has handed over before and are not
+    /// somebody else's by now; those are on their way to the disk from now on. None when it has no claim to them.
+    pub(crate) fn reserve(&mut self, worker: u32, at: u64, len: u64, now: Duration) -> Option<Span> {
+        let claim = self.claims.iter_mut().find(|claim| claim.is_of(worker))?;
+        let end = at.saturating_add(len).min(claim.end);
         let span = (claim.pos, end);
-        let elapsed = now.saturating_sub(claim.last).as_secs_f64();
-        if elapsed > 0.0 {
-            let sample = (end - claim.pos) as f64 / elapsed;
-            claim.rate = if claim.rate > 0.0 { claim.rate * 0.7 + sample * 0.3 } else { sample };
+        // Bytes before the first wanted one must be there, or there would be a hole.
+        if at > claim.pos || span.0 >= span.1 {
+            return None;
+        }
+        if claim.worker == worker {
+            let elapsed = now.saturating_sub(claim.last).as_secs_f64();
+            if elapsed > 0.0 {
+                let sample = (end - claim.pos) as f64 / elapsed;
+                claim.rate = if claim.rate > 0.0 { claim.rate * 0.7 + sample * 0.3 } else { sample };
+                self.rates.insert(worker, claim.rate);
+            }
+            claim.last = now;
         }
         claim.pos = end;
-        claim.last = now;
+        claim.held = 0;
         self.in_flight.add(span);
         Some(span)
     }
@@ -226,9 +309,19 @@ impl RangeMap {
         self.done.add(span);
     }
 
-    /// The worker is gone; what it had not handed over is free again.
+    /// The worker is gone; what it had not handed over is its second worker's, or free again.
     pub(crate) fn release(&mut self, worker: u32) {
-        if let Some(at) = self.claims.iter().position(|claim| claim.worker == worker) {
+        let Some(at) = self.claims.iter().position(|claim| claim.is_of(worker)) else { return };
+        let claim = &mut self.claims[at];
+        if claim.second == Some(worker) {
+            claim.second = None;
+        } else if let Some(second) = claim.second.take() {
+            claim.worker = second;
+            claim.rate = self.rates.get(&second).copied().unwrap_or_default();
+            claim.held = 0;
+            // What its answer brings ends where it was asked to end.
+            claim.open = false;
+        } else {
             let claim = self.claims.swap_remove(at);
             self.free.add((claim.pos, claim.end));
         }
@@ -236,12 +329,12 @@ impl RangeMap {
 
     /// Bytes a worker still has to hand over.
     pub(crate) fn left(&self, worker: u32) -> u64 {
-        self.claims.iter().find(|claim| claim.worker == worker).map_or(0, |claim| claim.end - claim.pos)
+        self.claims.iter().find(|claim| claim.is_of(worker)).map_or(0, |claim| claim.end - claim.pos)
     }
 
     /// A worker's speed, 0 while unknown.
     pub(crate) fn rate(&self, worker: u32) -> f64 {
-        self.claims.iter().find(|claim| claim.worker == worker).map_or(0.0, |claim| claim.rate)
+        self.rates.get(&worker).copied().unwrap_or_default()
     }
 
     /// Bytes nobody has claimed, those behind an open answer included.
@@ -316,38 +409,72 @@ mod tests {
         assert_eq!(hostile.as_slice(), [(0, 80)]);
     }
 
+    const MIB: u64 = 1 << 20;
+
+    fn able(rate: f64) -> Able {
+        Able { rate, delay: 0.0 }
+    }
+
     #[test]
     fn an_open_answer_shares_with_the_others_and_goes_on_where_it_may() {
-        let mib = 1 << 20;
-        let mut map = RangeMap::new(Some(10 * mib), &[]);
-        assert_eq!(map.claim_open(0, S(0)), Some((0, 10 * mib)));
-        assert_eq!(map.claim(1, mib, S(0)), Some((mib, 2 * mib)));
-        assert_eq!(map.left(0), mib);
-        map.reserve(0, mib, S(1));
-        assert!(!map.extend(0, mib));
+        let mut map = RangeMap::new(Some(10 * MIB), &[]);
+        assert_eq!(map.claim_open(0, S(0)), Some((0, 10 * MIB)));
+        assert_eq!(map.claim(1, MIB, S(0)), Some((MIB, 2 * MIB)));
+        assert_eq!(map.hold(0, 0, 0), MIB);
+        map.reserve(0, 0, MIB, S(1));
+        assert!(!map.extend(0, MIB));
         map.release(1);
-        assert!(map.extend(0, mib));
-        assert_eq!(map.left(0), mib);
+        assert!(map.extend(0, MIB));
+        assert_eq!(map.hold(0, MIB, 0), MIB);
     }
 
     #[test]
     fn a_silent_owner_loses_everything_and_a_slow_one_its_share() {
-        let mib = 1 << 20;
-        let mut map = RangeMap::new(Some(8 * mib), &[]);
-        map.claim(1, 4 * mib, S(0));
-        map.claim(2, 4 * mib, S(0));
-        map.reserve(1, mib / 2, S(1));
-        map.reserve(2, 4 * mib, S(1));
+        let mut map = RangeMap::new(Some(8 * MIB), &[]);
+        map.claim(1, 4 * MIB, S(0));
+        map.claim(2, 4 * MIB, S(0));
+        map.reserve(1, 0, MIB / 2, S(1));
+        map.reserve(2, 4 * MIB, 4 * MIB, S(1));
         // Eight times as fast, so it takes eight ninths.
-        let stolen = map.steal(2, 4.0 * mib as f64, S(1)).unwrap();
-        assert_eq!(stolen.1, 4 * mib);
-        assert!((stolen.1 - stolen.0).abs_diff((4 * mib - mib / 2) * 8 / 9) < 4096, "{stolen:?}");
+        let stolen = map.steal(2, able(4.0 * MIB as f64), S(1)).unwrap();
+        assert_eq!(stolen.1, 4 * MIB);
+        assert!((stolen.1 - stolen.0).abs_diff((4 * MIB - MIB / 2) * 8 / 9) < 4096, "{stolen:?}");
         map.release(2);
         assert_eq!(map.claim(2, u64::MAX, S(1)), Some(stolen));
-        map.reserve(2, stolen.1 - stolen.0, S(2));
-        let rest = map.left(1);
-        assert_eq!(map.steal(2, 1.0, S(9)).map(|(start, end)| end - start), Some(rest));
-        assert_eq!(map.left(1), 0);
+        map.reserve(2, stolen.0, stolen.1 - stolen.0, S(2));
+        let rest = map.hold(1, MIB / 2, 0);
+        assert_eq!(map.steal(2, able(1.0), S(9)).map(|(start, end)| end - start), Some(rest));
+        assert_eq!(map.hold(1, MIB / 2, 0), 0);
+    }
+
+    #[test]
+    fn what_an_owner_has_in_its_hands_is_not_taken() {
+        let mut map = RangeMap::new(Some(MIB), &[]);
+        map.claim(1, MIB, S(0));
+        map.reserve(1, 0, MIB / 2, S(1));
+        map.hold(1, MIB / 2, MIB / 2 - 8 * 1024);
+        assert_eq!(map.steal(2, able(1e9), S(1)), None);
+        // A rest this small is asked for twice when its owner is slow, and only once more.
+        assert_eq!(map.hedge(2, able(1e9), S(1)), None, "16 ms are not worth it");
+        map.hold(1, MIB / 2, 0);
+        assert_eq!(map.hedge(2, able(1e9), S(1)), Some((MIB / 2, MIB)));
+        assert_eq!(map.hedge(3, able(1e9), S(1)), None);
+    }
+
+    #[test]
+    fn of_two_that_bring_the_same_bytes_the_first_counts() {
+        let mut map = RangeMap::new(Some(100), &[]);
+        map.claim(1, 100, S(0));
+        assert_eq!(map.reserve(1, 0, 10, S(1)), Some((0, 10)));
+        assert_eq!(map.hedge(2, able(1e6), S(9)), Some((10, 100)), "silent");
+        assert_eq!(map.reserve(2, 10, 30, S(9)), Some((10, 40)));
+        assert_eq!(map.reserve(1, 10, 20, S(10)), None, "brought already");
+        assert_eq!(map.reserve(1, 30, 30, S(10)), Some((40, 60)), "the new part of it");
+        assert_eq!(map.reserve(2, 70, 10, S(10)), None, "never over a hole");
+        map.release(1);
+        assert_eq!(map.hold(2, 60, 0), 40, "it is the second's now");
+        assert_eq!(map.reserve(2, 40, 60, S(11)), Some((60, 100)));
+        assert!(map.is_handed_over());
     }
 
     #[test]
@@ -355,7 +482,8 @@ mod tests {
         let mut map = RangeMap::new(None, &[]);
         map.claim_open(0, S(0));
         assert_eq!(map.claim(1, 10, S(0)), None);
-        let span = map.reserve(0, 1000, S(1)).unwrap();
+        assert!(map.active().is_empty());
+        let span = map.reserve(0, 0, 1000, S(1)).unwrap();
         assert!(!map.is_handed_over());
         map.close_at(1000);
         assert!(map.is_handed_over() && !map.is_complete());
@@ -367,7 +495,9 @@ mod tests {
     enum Step {
         Claim { worker: u32, want: u64 },
         Steal { worker: u32, rate: u32 },
+        Hedge { worker: u32, rate: u32 },
         Receive { worker: u32, len: u64 },
+        Hold { worker: u32, len: u64 },
         Land { nth: usize },
         Fail { worker: u32 },
         Extend { worker: u32 },
@@ -379,7 +509,9 @@ mod tests {
         prop_oneof![
             3 => (worker.clone(), 1_u64..400_000).prop_map(|(worker, want)| Step::Claim { worker, want }),
             2 => (worker.clone(), 0_u32..1_000_000).prop_map(|(worker, rate)| Step::Steal { worker, rate }),
+            2 => (worker.clone(), 0_u32..1_000_000).prop_map(|(worker, rate)| Step::Hedge { worker, rate }),
             6 => (worker.clone(), 0_u64..300_000).prop_map(|(worker, len)| Step::Receive { worker, len }),
+            2 => (worker.clone(), 0_u64..300_000).prop_map(|(worker, len)| Step::Hold { worker, len }),
             4 => (0_usize..8).prop_map(|nth| Step::Land { nth }),
             2 => worker.clone().prop_map(|worker| Step::Fail { worker }),
             1 => worker.prop_map(|worker| Step::Extend { worker }),
@@ -390,25 +522,39 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-        /// Any interleaving of claim, progress, steal, fail and restart hands every byte over exactly once between
+        /// Any interleaving of claim, progress, steal, hedge, fail and restart hands every byte over exactly once between
         /// restarts, loses none, and whoever works on to the end completes the file.
         #[test]
-        fn every_byte_exactly_once(total in 0_u64..2_000_000, steps in prop::collection::vec(step(), 0..120)) {
+        fn every_byte_exactly_once(total in 0_u64..2_000_000, steps in prop::collection::vec(step(), 0..160)) {
             let mut map = RangeMap::new(Some(total), &[]);
             map.claim_open(0, Duration::ZERO);
             let mut handed = Spans::default();
             let mut in_flight: Vec<Span> = Vec::new();
             let mut now = Duration::ZERO;
+            // Where each worker's answer stands.
+            let mut at = HashMap::from([(0, 0)]);
             for step in steps {
                 now += Duration::from_millis(137);
                 match step {
-                    Step::Claim { worker, want } => { map.claim(worker, want, now); }
-                    Step::Steal { worker, rate } => { map.steal(worker, f64::from(rate), now); }
-                    Step::Receive { worker, len } => if let Some(span) = map.reserve(worker, len, now) {
-                        let before = handed.len();
-                        handed.add(span);
-                        prop_assert_eq!(handed.len() - before, span.1 - span.0, "handed over twice");
-                        in_flight.push(span);
+                    Step::Claim { worker, want } => if let Some(span) = map.claim(worker, want, now) {
+                        at.insert(worker, span.0);
+                    },
+                    Step::Steal { worker, rate } => if let Some(span) = map.steal(worker, able(f64::from(rate)), now) {
+                        at.insert(worker, span.0);
+                    },
+                    Step::Hedge { worker, rate } => if let Some(span) = map.hedge(worker, able(f64::from(rate)), now) {
+                        at.insert(worker, span.0);
+                    },
+                    Step::Hold { worker, len } => if let Some(&from) = at.get(&worker) { map.hold(worker, from, len); },
+                    Step::Receive { worker, len } => if let Some(&from) = at.get(&worker) {
+                        at.insert(worker, from + len);
+                        if let Some(span) = map.reserve(worker, from, len, now) {
+                            prop_assert!(span.0 >= from && span.1 <= from + len, "granted what was not brought");
+                            let before = handed.len();
+                            handed.add(span);
+                            prop_assert_eq!(handed.len() - before, span.1 - span.0, "handed over twice");
+                            in_flight.push(span);
+                        }
                     },
                     Step::Land { nth } => if nth < in_flight.len() { map.landed(in_flight.swap_remove(nth)); },
                     Step::Fail { worker } => map.release(worker),
@@ -418,6 +564,7 @@ mod tests {
                         map = RangeMap::new(Some(total), map.done().clone().as_slice());
                         handed = map.done().clone();
                         in_flight.clear();
+                        at.clear();
                     }
                 }
                 let claimed: u64 = map.claims.iter().map(|claim| claim.end - claim.pos).sum();
@@ -425,7 +572,7 @@ mod tests {
             }
             for worker in 0..5 { map.release(worker); }
             while let Some(span) = map.claim(9, 300_000, now) {
-                prop_assert_eq!(map.reserve(9, span.1 - span.0, now), Some(span));
+                prop_assert_eq!(map.reserve(9, span.0, span.1 - span.0, now), Some(span));
                 handed.add(span);
                 in_flight.push(span);
             }

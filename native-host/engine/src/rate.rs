@@ -54,6 +54,12 @@ impl RateLimit {
         self.get() != 0 || self.parent.as_deref().is_some_and(Self::is_limited)
     }
 
+    /// The limit that holds: the lowest of its own and those above it, in bytes per second.
+    pub(crate) fn lowest(&self) -> Option<u64> {
+        let above = self.parent.as_deref().and_then(Self::lowest);
+        Some(self.get()).filter(|limit| *limit > 0).into_iter().chain(above).min()
+    }
+
     /// Waits until `bytes` may pass.
     pub(crate) async fn take(&self, bytes: usize) {
         let mut next = Some(self);

@@ -42,8 +42,9 @@ pub(crate) async fn expected(net: &Net, job: &Job, filename: &str) -> Result<Opt
 }
 
 async fn fetch(net: &Net, job: &Job, url: &Url) -> Result<String, EngineError> {
-    let mut answer = file::ask_address(net, &job.source.visiting(), url, None).await?;
-    if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
+    let places = [url.clone()].into();
+    let (mut answer, _) = file::ask_places(net, &job.source.visiting(), places, None).await?;
+    if let Some(error) = answer.unasked_part() {
         return Err(error);
     }
     let bytes = answer.whole(MAX_LIST).await?;

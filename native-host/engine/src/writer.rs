@@ -126,10 +126,15 @@ impl Writer {
     /// Waits until `bytes` may be on their way to the disk.
     pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, WriterGone> {
         let size = u32::try_from(bytes.min(IN_FLIGHT)).unwrap_or(u32::MAX);
-        if self.room.available_permits() < IN_FLIGHT / 2 {
+        if self.is_saturated() {
             self.saturated.store(true, Ordering::Relaxed);
         }
         Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| WriterGone)
+    }
+
+    /// More is on its way than the disk takes.
+    pub(crate) fn is_saturated(&self) -> bool {
+        self.room.available_permits() < IN_FLIGHT / 2
     }
 
     /// Since the last question there was a moment when more was on its way than the disk took.

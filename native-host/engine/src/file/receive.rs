@@ -11,7 +11,8 @@ use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
 use super::Opening;
-use super::transfer::{MAX_RANGE, Transfer, Trouble};
+use super::transfer::Transfer;
+use super::worker::{MAX_RANGE, Trouble, Worker};
 use crate::EngineError;
 use crate::answer::{self, Coding};
 use crate::monitor::ConnectionGuard;
@@ -30,11 +31,12 @@ impl Transfer<'_> {
     /// Takes a body in and hands it over, as long as its bytes are still this worker's.
     pub(super) async fn receive(
         &self,
-        id: u32,
-        Opening { mut answer, mut check, whole, extends }: Opening,
+        worker: &Worker,
+        Opening { mut answer, mut check, at, whole, extends }: Opening,
     ) -> Result<(), Trouble> {
         let _open = ConnectionGuard::new(self.monitor);
         let _flows = whole.then(|| Flowing::new(&self.open_flows));
+        let id = worker.id;
         let announced = answer::content_length(&answer.headers);
         let mut received = 0;
         let mut unpack = match (whole, answer::coding(&answer.headers)) {
@@ -42,18 +44,24 @@ impl Transfer<'_> {
             (true, Coding::Gzip) => Some(MultiGzDecoder::new(Vec::new())),
             _ => return Err(EngineError::broken("the server compressed the file in an unknown way").into()),
         };
-        let mut batch = BatchUp::default();
+        let mut batch = BatchUp::new(at);
         let mut heard = Instant::now();
         let mut productive = !self.parallel;
         let ended = loop {
-            let chunk = match answer.poll().await {
+            let polled = tokio::select! {
+                biased;
+                () = worker.dropped.cancelled() => break Err(Trouble::Replaced),
+                polled = answer.poll() => polled,
+            };
+            let chunk = match polled {
                 Ok(ControlFlow::Break(())) => break Ok(true),
                 Ok(ControlFlow::Continue(chunk)) => chunk,
-                Err(error) => break Err(error),
+                Err(error) => break Err(error.into()),
             };
             if let Some(mut chunk) = chunk {
                 heard = Instant::now();
                 received += chunk.len() as u64;
+                worker.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 if !check.is_empty() {
                     let n = check.len().min(chunk.len());
                     if check[..n] != chunk[..n] {
@@ -89,13 +97,15 @@ impl Transfer<'_> {
                     }
                 }
             } else if heard.elapsed() >= self.net.options().patience {
-                break Err(answer.silence());
+                break Err(answer.silence().into());
             }
-            let left = lock(self.map).left(id);
-            if batch.len >= BATCH || batch.age() >= BATCH_AGE || batch.len as u64 >= left {
+            // What is still wanted of this worker, the batch included.
+            let wanted = lock(self.map).hold(id, batch.at, batch.len as u64);
+            if batch.len >= BATCH || batch.age() >= BATCH_AGE || batch.len as u64 >= wanted {
                 self.hand_over(id, &mut batch).await?;
                 // Nothing left: go on where this answer goes on, if nobody else has that.
-                if lock(self.map).left(id) == 0 && !(extends && lock(self.map).extend(id, MAX_RANGE)) {
+                let mut map = lock(self.map);
+                if map.left(id) == 0 && !(extends && map.extend(id, MAX_RANGE)) {
                     break Ok(false);
                 }
             }
@@ -106,7 +116,7 @@ impl Transfer<'_> {
         }
         self.hand_over(id, &mut batch).await?;
         match ended {
-            Err(error) => Err(error.into()),
+            Err(trouble) => Err(trouble),
             Ok(false) => {
                 // All bytes came but the end was not seen yet; reading it lets the connection serve the next range.
                 if announced == Some(received) {
@@ -137,16 +147,15 @@ impl Transfer<'_> {
     }
 
     async fn hand_over(&self, id: u32, batch: &mut BatchUp) -> Result<(), Trouble> {
-        let chunks = std::mem::take(batch);
-        if chunks.len == 0 {
+        let (at, len, chunks) = batch.take();
+        if len == 0 {
             return Ok(());
         }
         // Room first: what is reserved must reach the disk, so nobody may be waiting in between.
-        let room = self.writer.room(chunks.len).await?;
-        let span = lock(self.map).reserve(id, chunks.len as u64, self.now());
-        let Some(span) = span.filter(|span| span.0 < span.1) else { return Ok(()) };
+        let room = self.writer.room(len).await?;
+        let Some(span) = lock(self.map).reserve(id, at, len as u64, self.now()) else { return Ok(()) };
         let granted = (span.1 - span.0) as usize;
-        self.writer.write(span, chunks.first(granted), room)?;
+        self.writer.write(span, cut(chunks, (span.0 - at) as usize, granted), room)?;
         self.handed.fetch_add(granted as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -169,14 +178,19 @@ impl Drop for Flowing<'_> {
 }
 
 /// Bytes collected for one write.
-#[derive(Default)]
 struct BatchUp {
+    /// Where the first of them goes.
+    at: u64,
     chunks: Vec<Bytes>,
     len: usize,
     since: Option<Instant>,
 }
 
 impl BatchUp {
+    fn new(at: u64) -> Self {
+        Self { at, chunks: Vec::new(), len: 0, since: None }
+    }
+
     fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
             return;
@@ -190,17 +204,27 @@ impl BatchUp {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The first `n` bytes; the rest belongs to somebody else by now.
-    fn first(self, n: usize) -> Vec<Bytes> {
-        let mut left = n;
-        let mut out = Vec::with_capacity(self.chunks.len());
-        for mut chunk in self.chunks {
-            chunk.truncate(left);
-            left -= chunk.len();
-            if !chunk.is_empty() {
-                out.push(chunk);
-            }
-        }
-        out
+    /// Where they go, how many there are, and the bytes; the next ones go behind them.
+    fn take(&mut self) -> (u64, usize, Vec<Bytes>) {
+        let at = self.at;
+        let taken = std::mem::replace(self, Self::new(at + self.len as u64));
+        (at, taken.len, taken.chunks)
     }
+}
+
+/// `n` of the bytes after the first `skip`; the others are somebody else's, or were brought already.
+fn cut(chunks: Vec<Bytes>, mut skip: usize, n: usize) -> Vec<Bytes> {
+    let mut left = n;
+    let mut out = Vec::with_capacity(chunks.len());
+    for mut chunk in chunks {
+        let skipped = skip.min(chunk.len());
+        skip -= skipped;
+        bytes::Buf::advance(&mut chunk, skipped);
+        chunk.truncate(left);
+        left -= chunk.len();
+        if !chunk.is_empty() {
+            out.push(chunk);
+        }
+    }
+    out
 }
