@@ -55,7 +55,7 @@ fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
                 Some(value) => Some((token, value)),
                 None => {
                     out.push(Challenge { scheme: token.to_ascii_lowercase(), parameters: Vec::new() });
-                    rest.split_once('=').map(|(name, value)| (name, value))
+                    rest.split_once('=')
                 }
             };
             if let (Some((name, value)), Some(challenge)) = (parameter, out[first..].last_mut()) {

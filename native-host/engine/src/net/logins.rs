@@ -140,7 +140,7 @@ impl Attempt<'_> {
         }
         let login = match &self.login {
             Some(login) => Some((login.clone(), false)),
-            None => self.from_netrc().await.map(|entry| (entry.login, entry.by_default)),
+            None => self.netrc_entry().await.map(|entry| (entry.login, entry.by_default)),
         };
         let Some((login, by_default)) = login else { return Ok(false) };
         let Some(offer) = Session::for_challenge(headers, &login)? else { return Ok(false) };
@@ -183,7 +183,7 @@ impl Attempt<'_> {
         allowed && self.logins.netrc.is_some()
     }
 
-    async fn from_netrc(&self) -> Option<Entry> {
+    async fn netrc_entry(&self) -> Option<Entry> {
         let path = self.logins.netrc.clone().filter(|_| self.netrc_applies())?;
         let host = self.url.host_str()?.trim_matches(['[', ']']).to_owned();
         let read = tokio::task::spawn_blocking(move || {
