@@ -28,6 +28,15 @@ impl Home {
         })
     }
 
+    /// The same when it is there already; nothing is made.
+    pub(crate) fn existing() -> Option<Self> {
+        let root = match std::env::var_os("WEIR_HOME") {
+            Some(path) if !path.is_empty() => std::path::absolute(PathBuf::from(path)).ok()?,
+            _ => default_root().ok()?,
+        };
+        root.is_dir().then_some(Self { root })
+    }
+
     fn at(root: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&root)?;
         #[cfg(unix)]
@@ -68,6 +77,11 @@ impl Home {
 
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("weir.lock")
+    }
+
+    /// What was learned about servers.
+    pub(crate) fn hosts(&self) -> PathBuf {
+        self.root.join("hosts.json")
     }
 
     /// A daemon of this home lives, whether or not its door is open yet.

@@ -101,6 +101,15 @@ impl Remote {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// `PATCH` with a JSON body.
+    pub(crate) async fn patch_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> anyhow::Result<T> {
+        self.send(self.request(Method::PATCH, path).json(body)).await
+    }
+
     /// `DELETE`.
     pub(crate) async fn delete(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<()> {
         self.answer(self.request(Method::DELETE, path).query(query)).await.map(drop)

@@ -60,6 +60,7 @@ fn browsers_found_are_registered_and_uninstall_leaves_nothing() {
 fn more_extensions_may_be_named_in_the_settings() {
     let dir = tempfile::tempdir().unwrap();
     let profile = dir.path().join("profile");
+    std::fs::create_dir(&profile).unwrap();
     let other = "abcdefghijklmnopabcdefghijklmnop";
     let installed = weir(dir.path())
         .env("WEIR_EXTENSION_IDS", other)
@@ -73,4 +74,21 @@ fn more_extensions_may_be_named_in_the_settings() {
     let wrong = weir(dir.path()).env("WEIR_EXTENSION_IDS", "*").arg("install").output().unwrap();
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("not an extension ID"));
+}
+
+#[test]
+fn what_is_mistyped_is_named_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("profle");
+    for (arguments, said) in [
+        (["--user-data-dir", missing.to_str().unwrap()], "there is no folder"),
+        (["--browser", "crome"], "known are"),
+    ] {
+        for command in ["install", "uninstall"] {
+            let output = weir(dir.path()).arg(command).args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{arguments:?}");
+        }
+    }
+    assert!(!missing.exists());
 }

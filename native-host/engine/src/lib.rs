@@ -5,7 +5,6 @@
 //! whole and verified, and never in place of another.
 
 mod answer;
-mod auth;
 mod checksum;
 mod digest;
 mod download;
@@ -19,7 +18,6 @@ mod monitor;
 mod mp4;
 mod mux;
 mod net;
-mod netrc;
 mod part;
 mod probe;
 mod proxy;

@@ -1,129 +1,263 @@
-//! Progress for people: a bar for each address on a terminal, plain lines anywhere else. All on stderr.
+//! How a running download looks on one line of a terminal. Pure.
+//!
+//! Owns the columns: which there are at a width, and how a name is cut to its own. Never prints. Invariant: a line is
+//! never wider than the terminal, whatever characters a name has.
 
-use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
-
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use url::Url;
-use weir_engine::{Finished, Phase, Snapshot};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use weir_engine::{Phase, Snapshot};
 
 use super::output;
 
-/// Without a terminal a line this often is enough for a log.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Narrowest terminal that is drawn for; a narrower one cuts.
+const NARROWEST: usize = 20;
+/// Columns of the end of a long name that are kept, for its extension and number.
+const NAME_TAIL: usize = 8;
+const GAP: &str = "  ";
 
-/// Where bars go.
-pub(super) enum Bars {
-    Terminal(MultiProgress),
-    Lines,
-    /// JSON speaks instead.
-    Silent,
+/// What is known of a running download.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) name: String,
+    pub(super) phase: Phase,
+    /// 0–1; none while nobody knows.
+    pub(super) fraction: Option<f64>,
+    pub(super) received: u64,
+    pub(super) total: Option<u64>,
+    pub(super) speed: u64,
+    pub(super) eta: Option<u64>,
+    pub(super) connections: u32,
 }
 
-/// The progress of one address.
-pub(super) enum Bar {
-    Terminal(ProgressBar),
-    Lines { name: String, last: Option<Instant> },
-    Silent,
-}
-
-impl Bars {
-    pub(super) fn new(json: bool) -> Self {
-        if json {
-            Self::Silent
-        } else if std::io::stderr().is_terminal() {
-            Self::Terminal(MultiProgress::new())
-        } else {
-            Self::Lines
+impl Look {
+    pub(super) fn new(name: String, snapshot: &Snapshot, speed: u64, eta: Option<u64>) -> Self {
+        let known = snapshot.total.is_some() || snapshot.fraction > 0.0;
+        Self {
+            name,
+            phase: snapshot.phase,
+            fraction: known.then_some(snapshot.fraction),
+            received: snapshot.received,
+            total: snapshot.total,
+            speed,
+            eta,
+            connections: snapshot.connections,
         }
     }
 
-    pub(super) fn add(&self, url: &Url) -> Bar {
-        let name =
-            output::plain(url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default());
-        match self {
-            Self::Terminal(bars) => {
-                let bar = bars.add(ProgressBar::new(1000));
-                if let Ok(style) = ProgressStyle::with_template("{prefix:.bold} {bar:30.cyan/dim} {msg}") {
-                    bar.set_style(style.progress_chars("━╸─"));
-                }
-                bar.set_prefix(name);
-                Bar::Terminal(bar)
-            }
-            Self::Lines => Bar::Lines { name, last: None },
-            Self::Silent => Bar::Silent,
+    /// Percent, amount, speed and time left in one sentence, for a log.
+    pub(super) fn sentence(&self) -> String {
+        match self.phase {
+            Phase::Resolving => return format!("{}: asking the server", self.name),
+            Phase::Finishing => return format!("{}: checking", self.name),
+            Phase::Downloading => {}
         }
-    }
-}
-
-impl Bar {
-    pub(super) fn show(&mut self, snapshot: &Snapshot, speed: u64, eta: Option<u64>) {
-        let text = figures(snapshot, speed, eta);
-        let settled = snapshot.filename.as_deref().map(output::plain);
-        match self {
-            Self::Terminal(bar) => {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                bar.set_position((snapshot.fraction * 1000.0) as u64);
-                if let Some(name) = settled {
-                    bar.set_prefix(name);
-                }
-                bar.set_message(text);
-            }
-            Self::Lines { name, last } => {
-                if let Some(settled) = settled {
-                    *name = settled;
-                }
-                if last.is_none_or(|at| at.elapsed() >= LINE_EVERY) && snapshot.received > 0 {
-                    *last = Some(Instant::now());
-                    eprintln!("{name}: {text}");
-                }
-            }
-            Self::Silent => {}
+        let mut text = format!("{}: ", self.name);
+        if let Some(fraction) = self.fraction {
+            text += &format!("{:.0} %, ", percent(fraction));
         }
-    }
-
-    pub(super) fn finish(&self, finished: &Finished, took: Duration) {
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let speed = (finished.bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
-        let size = output::bytes(finished.bytes);
-        let line = format!(
-            "{}: {size}, {}/s, whole",
-            output::plain(&finished.path.display().to_string()),
-            output::bytes(speed)
-        );
-        match self {
-            Self::Terminal(bar) => {
-                bar.finish_and_clear();
-                eprintln!("{line}");
-            }
-            Self::Lines { .. } => eprintln!("{line}"),
-            Self::Silent => {}
+        text += &output::bytes(self.received);
+        if let Some(total) = self.total {
+            text += &format!(" of {}", output::bytes(total));
         }
-    }
-
-    pub(super) fn abandon(&self) {
-        if let Self::Terminal(bar) = self {
-            bar.finish_and_clear();
+        text += &format!(", {}/s", output::bytes(self.speed));
+        if let Some(eta) = self.eta {
+            text += &format!(", {} left", output::duration(eta));
         }
+        if self.connections > 1 {
+            text += &format!(", {} connections", self.connections);
+        }
+        text
     }
 }
 
-fn figures(snapshot: &Snapshot, speed: u64, eta: Option<u64>) -> String {
-    match snapshot.phase {
-        Phase::Resolving => return "asking the server".to_owned(),
-        Phase::Finishing => return "checking".to_owned(),
+/// Percent that say 100 only when everything is there.
+fn percent(fraction: f64) -> f64 {
+    let percent = (fraction * 100.0).floor();
+    if fraction < 1.0 { percent.min(99.0) } else { percent }
+}
+
+/// Columns of each part at some width of terminal; 0 leaves it out.
+struct Columns {
+    name: usize,
+    bar: usize,
+    amount: usize,
+    speed: usize,
+    eta: usize,
+    connections: usize,
+}
+
+const PERCENT: usize = 5;
+
+impl Columns {
+    fn at(width: usize) -> Self {
+        let (bar, amount, speed, eta, connections) = match width {
+            110.. => (30, 20, 10, 8, 3),
+            78.. => (14, 8, 10, 7, 3),
+            60.. => (10, 0, 10, 7, 0),
+            42.. => (0, 0, 10, 7, 0),
+            _ => (0, 0, 0, 0, 0),
+        };
+        let parts = [bar, PERCENT, amount, speed, eta, connections];
+        let taken: usize = parts.iter().filter(|part| **part > 0).map(|part| part + GAP.len()).sum();
+        Self { name: width.saturating_sub(taken).min(48), bar, amount, speed, eta, connections }
+    }
+}
+
+/// The download as one line of at most `width` columns.
+pub(super) fn line(look: &Look, width: usize) -> String {
+    let width = width.max(NARROWEST);
+    let columns = Columns::at(width);
+    let mut text = fitted(&look.name, columns.name);
+    match look.phase {
+        Phase::Resolving => return cut(&(text + GAP + "asking the server"), width),
+        Phase::Finishing => return cut(&(text + GAP + "checking"), width),
         Phase::Downloading => {}
     }
-    let amount = match snapshot.total {
-        Some(total) => format!("{} of {}", output::bytes(snapshot.received), output::bytes(total)),
-        None => output::bytes(snapshot.received),
+    let mut part = |columns: usize, value: &str| {
+        if columns > 0 {
+            text += GAP;
+            // A figure that is too long pushes its neighbours rather than lose a digit.
+            text.extend(std::iter::repeat_n(' ', columns.saturating_sub(value.width())));
+            text += value;
+        }
     };
-    let mut text = format!("{:.0} %, {amount}, {}/s", snapshot.fraction * 100.0, output::bytes(speed));
-    if let Some(eta) = eta {
-        text += &format!(", {} left", output::duration(eta));
-    }
-    if snapshot.connections > 1 {
-        text += &format!(", {} connections", snapshot.connections);
+    part(columns.bar, &bar(look.fraction, columns.bar));
+    part(PERCENT, &look.fraction.map_or(String::new(), |fraction| format!("{:.0} %", percent(fraction))));
+    let amount = match look.total {
+        Some(total) if columns.amount >= 20 => {
+            format!("{} of {}", output::bytes(look.received), output::bytes(total))
+        }
+        total => output::bytes(total.unwrap_or(look.received)),
+    };
+    part(columns.amount, &amount);
+    part(columns.speed, &format!("{}/s", output::bytes(look.speed)));
+    part(columns.eta, &look.eta.map_or(String::new(), output::duration));
+    part(
+        columns.connections,
+        &if look.connections > 0 { format!("×{}", look.connections) } else { String::new() },
+    );
+    cut(text.trim_end(), width)
+}
+
+fn bar(fraction: Option<f64>, columns: usize) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let full = (fraction.unwrap_or(0.0).clamp(0.0, 1.0) * columns as f64) as usize;
+    let head = usize::from(fraction.is_some() && full < columns);
+    format!("{}{}{}", "━".repeat(full), "╸".repeat(head), "─".repeat(columns.saturating_sub(full + head)))
+}
+
+/// `name` in exactly `columns`: filled with spaces, or cut in its middle, so that its ending stays.
+fn fitted(name: &str, columns: usize) -> String {
+    let mut text = if name.width() <= columns {
+        name.to_owned()
+    } else {
+        let tail = if columns > 2 * NAME_TAIL { last_columns(name, NAME_TAIL) } else { "" };
+        format!("{}…{tail}", first_columns(name, columns.saturating_sub(1 + tail.width())))
+    };
+    text.extend(std::iter::repeat_n(' ', columns.saturating_sub(text.width())));
+    text
+}
+
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width { text.to_owned() } else { first_columns(text, width).to_owned() }
+}
+
+fn first_columns(text: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    for (at, c) in text.char_indices() {
+        taken += c.width().unwrap_or(0);
+        if taken > columns {
+            return &text[..at];
+        }
     }
     text
+}
+
+fn last_columns(text: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    let mut start = text.len();
+    for (at, c) in text.char_indices().rev() {
+        taken += c.width().unwrap_or(0);
+        if taken > columns {
+            break;
+        }
+        start = at;
+    }
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(name: &str) -> Look {
+        Look {
+            name: name.to_owned(),
+            phase: Phase::Downloading,
+            fraction: Some(0.456),
+            received: 45_600_000,
+            total: Some(100_000_000),
+            speed: 1_234_567,
+            eta: Some(45),
+            connections: 8,
+        }
+    }
+
+    #[test]
+    fn wide_usual_and_narrow_terminals_show_what_fits() {
+        let shown = |width| line(&look("talk.mp4"), width);
+        assert_eq!(
+            shown(120).split_whitespace().collect::<Vec<_>>().join(" "),
+            "talk.mp4 ━━━━━━━━━━━━━╸──────────────── 45 % 45.6 MB of 100.0 MB 1.2 MB/s 0:45 ×8"
+        );
+        assert_eq!(
+            shown(80),
+            "talk.mp4               ━━━━━━╸───────   45 %  100.0 MB    1.2 MB/s     0:45   ×8"
+        );
+        assert_eq!(
+            shown(60).split_whitespace().collect::<Vec<_>>().join(" "),
+            "talk.mp4 ━━━━╸───── 45 % 1.2 MB/s 0:45"
+        );
+        assert_eq!(shown(30), "talk.mp4                  45 %");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_its_terminal() {
+        let names = [
+            "a",
+            "",
+            &"x".repeat(300),
+            &"測試檔案下載".repeat(20),
+            "e\u{301}🎬\u{200d}.mp4",
+            "a very long name (12).tar.gz",
+        ];
+        for name in names {
+            for width in 1..200 {
+                let mut look = look(name);
+                for phase in [Phase::Resolving, Phase::Downloading, Phase::Finishing] {
+                    look.phase = phase;
+                    look.total = Some(u64::MAX);
+                    look.eta = Some(u64::MAX);
+                    let line = line(&look, width);
+                    assert!(line.width() <= width.max(NARROWEST), "{width}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_ending_and_columns_stay_aligned() {
+        assert_eq!(fitted("a very long name (12).tar.gz", 20), "a very long…).tar.gz");
+        assert_eq!(fitted("測試檔案下載測試檔案.mp4", 18).width(), 18);
+        assert_eq!(fitted("ab", 4), "ab  ");
+    }
+
+    #[test]
+    fn everything_is_said_only_when_everything_is_there() {
+        assert_eq!(percent(0.9999), 99.0);
+        assert_eq!(percent(1.0), 100.0);
+        assert_eq!(bar(Some(1.0), 4), "━━━━");
+        assert_eq!(bar(Some(0.5), 4), "━━╸─");
+        assert_eq!(bar(None, 4), "────");
+        assert_eq!(look("a").sentence(), "a: 45 %, 45.6 MB of 100.0 MB, 1.2 MB/s, 0:45 left, 8 connections");
+    }
 }

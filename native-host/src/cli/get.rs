@@ -1,8 +1,10 @@
 //! `weir get`: downloads in the foreground, without the daemon.
 //!
-//! The same command again goes on where an interrupted one stopped.
+//! Owns the running of many downloads in one command and what is said when they end. Invariant: the exit status is that
+//! of the worst, and every address that did not become a file is named. The same command again goes on where an
+//! interrupted one stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,210 +15,266 @@ use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
-    Checksum, Engine, EngineError, EngineOptions, Finished, Job, Monitor, Partial, RateLimit, Source,
+    Engine, EngineError, EngineOptions, Finished, Hosts, Job, Kind, Monitor, Partial, RateLimit,
 };
-use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, Event, Progress};
+use weir_protocol::{Action, Download, DownloadId, DownloadStatus, ErrorInfo};
 
-use super::bars::Bars;
-use super::cookies;
-use super::output;
+use super::addresses::{AddressArgs, Wanted};
+use super::board::{Board, Ended};
+use super::request::{Request, RequestArgs, rate};
+use super::{Usage, output, sums};
+use crate::confine;
 use crate::endpoint::hex;
 use crate::failure;
-use crate::queue::{self, SpeedMeter};
+use crate::home::{self, Home};
+use crate::queue;
 use crate::store::Record;
 
-/// Addresses fetched at the same time.
-const PARALLEL: usize = 4;
-
-/// How often figures are printed.
-const TICK: Duration = Duration::from_millis(250);
+/// Connections for each address when nobody says otherwise.
+const CONNECTIONS: u32 = 8;
+/// Failed addresses that are listed at the end; `--save-failed` has them all.
+const MOST_LISTED: usize = 20;
 
 /// `weir get`.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct GetArgs {
-    /// Files or HLS playlists.
-    #[arg(required = true, value_name = "URL")]
-    urls: Vec<String>,
+    #[command(flatten)]
+    addresses: AddressArgs,
     /// Folder for the files.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// Name of the file; only with one address.
-    #[arg(short = 'o', long = "output", value_name = "NAME")]
-    name: Option<String>,
-    /// Parallel connections for each address.
-    #[arg(short = 'x', long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=32))]
-    connections: u32,
-    /// Bytes per second for each address: 500k, 2M (powers of 1000).
+    #[command(flatten)]
+    request: RequestArgs,
+    /// Downloads at the same time.
+    #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Bytes per second of all downloads together.
     #[arg(long, value_name = "RATE", value_parser = rate)]
-    limit: Option<u64>,
-    /// Another request header; may be repeated.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
-    /// Referer header.
+    limit_total: Option<u64>,
+    /// Logins from a netrc file, ~/.netrc when none is named.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    netrc: Option<Option<PathBuf>>,
+    /// Write NAME.sha256 beside each finished file.
     #[arg(long)]
-    referer: Option<String>,
-    /// Cookies in the Netscape format, as browsers' export tools and curl write them.
+    write_sha256: bool,
+    /// Attempts in a row without a byte of progress before an address fails.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    retries: Option<u32>,
+    /// Seconds of silence before a connection is given up.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: Option<u64>,
+    /// Write the addresses that failed to a list that --input-file reads. It is readable by you only.
     #[arg(long, value_name = "FILE")]
-    cookies: Option<PathBuf>,
-    /// sha256:HEX (or sha512, sha1, md5) the file must have, `sidecar` for the one in URL.sha256, or the address of a
-    /// list as SHA256SUMS; only with one address.
-    #[arg(long, value_name = "CHECKSUM", value_parser = Checksum::parse)]
-    checksum: Option<Checksum>,
-    /// best, worst, 720p or the nearest below, audio, or a variant id.
-    #[arg(long)]
-    quality: Option<String>,
+    save_failed: Option<PathBuf>,
 }
 
-/// `NAME: VALUE`.
-pub(super) fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("give NAME: VALUE")?;
-    let (name, value) = (name.trim(), value.trim());
-    let valid =
-        axum::http::HeaderName::try_from(name).is_ok() && axum::http::HeaderValue::from_str(value).is_ok();
-    if valid { Ok((name.to_owned(), value.to_owned())) } else { Err("not a header".to_owned()) }
+/// What all downloads of a command share.
+struct Run {
+    engine: Engine,
+    board: Board,
+    stop: CancellationToken,
+    write_sha256: bool,
+    quality: bool,
 }
 
-/// `500k`, `2M`, `1.5G`, or plain bytes per second.
-fn rate(text: &str) -> Result<u64, String> {
-    let text = text.trim().trim_end_matches("/s").trim_end_matches(['b', 'B']);
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" => 1.0,
-        "k" | "K" => 1e3,
-        "m" | "M" => 1e6,
-        "g" | "G" => 1e9,
-        _ => return Err("give a number with k, M or G".to_owned()),
-    };
-    let value: f64 = digits.trim().parse().map_err(|_| "give a number with k, M or G".to_owned())?;
-    let bytes = value * factor;
-    if !(1.0..=1e15).contains(&bytes) {
-        return Err("must be at least 1 byte per second".to_owned());
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Ok(bytes as u64)
-}
-
-/// Fetches every address; the exit status is that of the worst.
-pub(super) fn run(args: &GetArgs, json: bool) -> anyhow::Result<ExitCode> {
-    if args.urls.len() > 1 && (args.name.is_some() || args.checksum.is_some()) {
-        eprintln!("weir: --output and --checksum name one file, and there are {} addresses", args.urls.len());
-        return Ok(ExitCode::from(2));
-    }
-    let mut urls = Vec::new();
-    for text in &args.urls {
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => urls.push(url),
-            _ => {
-                eprintln!("weir: `{text}` is not an http or https address");
-                return Ok(ExitCode::from(2));
-            }
-        }
-    }
-    let jar = match &args.cookies {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
-        }
-        None => String::new(),
-    };
-    let directory = std::path::absolute(&args.directory)?;
+/// Fetches every address.
+pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let wanted = args.addresses.collect()?;
+    let root = std::path::absolute(&args.directory)?;
+    let folders = wanted.iter().map(|wanted| folder(&root, wanted)).collect::<Result<Vec<_>, _>>()?;
+    let options = engine_options(&args)?;
+    let (jobs, save_failed) = (usize::from(args.jobs), args.save_failed);
+    let total = Arc::new(RateLimit::new(args.limit_total.unwrap_or(0)));
+    let request = args.request.resolve(&args.addresses, &wanted)?;
+    let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcomes = runtime.block_on(async {
-        let engine = Engine::new(EngineOptions::default())?;
-        let stop = stop_on_signal();
-        let bars = Bars::new(json);
-        let jobs = urls.iter().enumerate().map(|(n, url)| {
-            let job = plan(args, url, &directory, cookies::header(&jar, url));
-            one(&engine, job, n, json, &bars, stop.clone())
+    let (outcomes, stopped) = runtime.block_on(async {
+        let run = Arc::new(Run {
+            engine: Engine::new(options)?,
+            board: Board::new(json, wanted.len()),
+            stop: stop_on_signal(),
+            write_sha256: args.write_sha256,
+            quality: request.args().quality.is_some(),
         });
-        Ok::<Vec<u8>, anyhow::Error>(stream::iter(jobs).buffer_unordered(PARALLEL).collect().await)
+        let all = wanted.iter().zip(&folders).enumerate().map(|(n, (wanted, folder))| {
+            let run = Arc::clone(&run);
+            let plan = plan(&request, wanted, folder, &total);
+            async move {
+                if run.stop.is_cancelled() {
+                    return Ended::Stopped;
+                }
+                let id = DownloadId::try_from(n).unwrap_or(DownloadId::MAX - 1) + 1;
+                let url = plan.source.url.clone();
+                // A task of its own: downloads share the threads, and a bug in one is not the end of all.
+                let task = {
+                    let run = Arc::clone(&run);
+                    tokio::spawn(async move { one(&run, plan, id).await })
+                };
+                match task.await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        run.board.leave(id, Ended::Failed);
+                        fail(&run.board, id, &url, &failure::panicked());
+                        Ended::Failed
+                    }
+                }
+            }
+        });
+        // Numbered, because they end in any order.
+        let work = stream::iter(all.enumerate())
+            .map(|(n, task)| async move { (n, task.await) })
+            .buffer_unordered(jobs)
+            .collect::<Vec<_>>();
+        let mut outcomes = tokio::select! {
+            outcomes = work => outcomes,
+            never = run.board.watch() => match never {},
+        };
+        run.board.close();
+        outcomes.sort_unstable_by_key(|(n, _)| *n);
+        let outcomes: Vec<Ended> = outcomes.into_iter().map(|(_, ended)| ended).collect();
+        Ok::<_, anyhow::Error>((outcomes, run.stop.is_cancelled()))
     })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(ExitCode::from(outcomes.into_iter().max().unwrap_or(0)))
+    let missing: Vec<&Wanted> = wanted
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, ended)| !matches!(ended, Ended::Whole(_)))
+        .map(|(wanted, _)| wanted)
+        .collect();
+    if wanted.len() > 1 {
+        conclude(&outcomes, &missing, save_failed.is_some(), started.elapsed());
+    }
+    if let Some(path) = save_failed {
+        save(&path, &missing).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if stopped && !missing.is_empty() {
+        eprintln!("weir: interrupted; the same command again goes on");
+    }
+    Ok(ExitCode::from(outcomes.iter().map(Ended::status).max().unwrap_or(0)))
 }
 
-fn plan(args: &GetArgs, url: &Url, directory: &std::path::Path, cookies: Option<String>) -> Job {
-    let mut headers = args.headers.clone();
-    headers.extend(args.referer.clone().map(|referer| ("Referer".to_owned(), referer)));
+/// Where a file of a list goes: inside `root`, because lists come from anybody.
+fn folder(root: &Path, wanted: &Wanted) -> Result<PathBuf, Usage> {
+    let Some(directory) = &wanted.entry.directory else { return Ok(root.to_owned()) };
+    confine::folder(root, Path::new(directory)).map_err(|_| {
+        Usage(format!(
+            "line {}: `dir` leaves {} or has a name that cannot be used; --directory names where it may lead",
+            wanted.entry.line,
+            root.display()
+        ))
+    })
+}
+
+fn engine_options(args: &GetArgs) -> anyhow::Result<EngineOptions> {
+    let mut options = EngineOptions::default();
+    if let Some(retries) = args.retries {
+        options.retries = retries;
+    }
+    if let Some(seconds) = args.timeout {
+        options.patience = Duration::from_secs(seconds);
+        options.connect_timeout = options.connect_timeout.min(options.patience);
+    }
+    options.netrc = match &args.netrc {
+        Some(Some(file)) => Some(file.clone()),
+        Some(None) => Some(
+            std::env::home_dir().context("no home directory; name the file: --netrc=FILE")?.join(".netrc"),
+        ),
+        None => None,
+    };
+    if let Some(file) = options.netrc.as_ref().filter(|file| !file.is_file()) {
+        return Err(Usage(format!("there is no file {}", file.display())).into());
+    }
+    // What the daemon learned about servers holds here too, but a lone command leaves no folder behind.
+    if let Some(home) = Home::existing() {
+        options.hosts = Arc::new(Hosts::load(&home.hosts()));
+    }
+    Ok(options)
+}
+
+fn plan(request: &Request, wanted: &Wanted, folder: &Path, total: &Arc<RateLimit>) -> Job {
+    let args = request.args();
     Job {
-        source: Source { headers, cookies, ..Source::get(url.clone()) },
-        mirrors: Vec::new(),
-        directory: directory.to_owned(),
-        filename: args.name.clone(),
-        kind: None,
-        title: None,
+        mirrors: wanted.mirrors.clone(),
+        filename: wanted.entry.name.clone().or_else(|| args.name.clone()),
         quality: args.quality.clone(),
-        connections: args.connections,
-        checksum: args.checksum.clone(),
+        connections: args.connections.unwrap_or(CONNECTIONS),
+        checksum: request.checksum(wanted),
         partial: Partial::SameUrl,
-        limit: Arc::new(RateLimit::new(args.limit.unwrap_or(0))),
+        limit: Arc::new(RateLimit::with_parent(args.limit.unwrap_or(0), Arc::clone(total))),
+        ..Job::new(request.source(wanted), folder.to_owned())
     }
 }
 
-/// 0, 1 or 130.
-async fn one(engine: &Engine, job: Job, n: usize, json: bool, bars: &Bars, stop: CancellationToken) -> u8 {
+async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
     let url = job.source.url.clone();
     let directory = job.directory.clone();
     let monitor = Arc::new(Monitor::default());
-    let work = engine.download(job, Arc::clone(&monitor), stop);
-    let mut work = std::pin::pin!(work);
     let started = Instant::now();
-    let mut meter = SpeedMeter::default();
-    let mut bar = bars.add(&url);
-    let mut tick = tokio::time::interval(TICK);
-    let result = loop {
-        tokio::select! {
-            result = work.as_mut() => break result,
-            _ = tick.tick() => {
-                let snapshot = monitor.snapshot();
-                // What an earlier run brought counts as there, not as fast.
-                if snapshot.phase != weir_engine::Phase::Resolving {
-                    meter.sample(started.elapsed(), snapshot.received);
-                }
-                let eta = meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
-                if json {
-                    print_json(&Event::Progress(Progress {
-                        id: i64::try_from(n).unwrap_or(0) + 1,
-                        progress: (snapshot.fraction * 1000.0).round() / 10.0,
-                        speed: Some(meter.speed()),
-                        eta,
-                        received_bytes: Some(snapshot.received),
-                        done: false,
-                    }));
-                } else {
-                    bar.show(&snapshot, meter.speed(), eta);
-                }
-            }
-        }
+    let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+    run.board.enter(id, name, &monitor);
+    let result = run.engine.download(job, monitor, run.stop.clone()).await;
+    let mut ended = match &result {
+        Ok(finished) => Ended::Whole(finished.bytes),
+        Err(EngineError::Stopped) => Ended::Stopped,
+        Err(_) => Ended::Failed,
     };
+    run.board.leave(id, ended);
     match result {
         Ok(finished) => {
-            if json {
-                print_json(&row(n, &url, &directory, finished.clone()));
-            } else {
-                bar.finish(&finished, started.elapsed());
+            if run.write_sha256 && !write_sum(&run.board, &finished) {
+                ended = Ended::Failed;
             }
+            if run.quality && finished.kind == Kind::File {
+                let name = output::plain(&finished.filename);
+                run.board.say(&format!("weir: {name} is a plain file, which has no --quality to choose"));
+            }
+            tell(&run.board, &finished, started.elapsed());
+            run.board.json(&row(id, &url, &directory, finished.clone()));
             // Told first: whoever kills this before finds the same file with the same command.
             if let Err(error) = finished.settle() {
-                eprintln!("weir: a journal could not be removed: {error}");
+                run.board.say(&format!("weir: a journal could not be removed: {error}"));
             }
-            0
         }
-        Err(EngineError::Stopped) => {
-            bar.abandon();
-            eprintln!("weir: interrupted; the same command again goes on");
-            130
-        }
+        Err(EngineError::Stopped) => {}
         Err(error) => {
-            bar.abandon();
-            let info = failure::describe(&error);
-            let address = output::plain(&weir_engine::without_query(&url));
-            eprintln!("weir: {address}: {}{}", output::plain(&info.message), advice(info.action));
-            if json {
-                print_json(&serde_json::json!({ "id": n + 1, "url": url.as_str(), "error": info }));
-            }
-            1
+            fail(&run.board, id, &url, &failure::describe(&error));
         }
     }
+    ended
+}
+
+fn fail(board: &Board, id: DownloadId, url: &Url, error: &ErrorInfo) {
+    let address = output::plain(&weir_engine::without_query(url));
+    board.say(&format!("weir: {address}: {}{}", output::plain(&error.message), advice(error.action)));
+    board.json(&serde_json::json!({ "id": id, "url": shown(url), "error": error }));
+}
+
+/// One line for a file that is whole.
+fn tell(board: &Board, finished: &Finished, took: Duration) {
+    if board.names_each() {
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let speed = (finished.bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
+        board.say(&format!(
+            "{}: {}, {}/s, whole",
+            output::plain(&finished.path.display().to_string()),
+            output::bytes(finished.bytes),
+            output::bytes(speed)
+        ));
+    }
+}
+
+/// False when it could not be written.
+fn write_sum(board: &Board, finished: &Finished) -> bool {
+    let written = sums::write(&finished.path, &finished.filename, &hex(&finished.sha256));
+    if let Err(error) = &written {
+        let path = output::plain(&sums::beside(&finished.path).display().to_string());
+        let reason = match error.kind() {
+            std::io::ErrorKind::AlreadyExists => "it is there already and states another hash".to_owned(),
+            _ => error.to_string(),
+        };
+        board.say(&format!("weir: {path} was not written: {reason}"));
+    }
+    written.is_ok()
 }
 
 /// What to do about a failure, for a person at a terminal.
@@ -235,10 +293,51 @@ fn advice(action: Option<Action>) -> &'static str {
     }
 }
 
-fn row(n: usize, url: &Url, directory: &std::path::Path, finished: Finished) -> Download {
-    let kind: DownloadKind = queue::wire_kind(finished.kind);
-    let mut row = Record::new(url.as_str(), kind, &finished.filename, directory, &queue::now()).download;
-    row.id = i64::try_from(n).unwrap_or(0) + 1;
+/// How many became files, and which did not.
+fn conclude(outcomes: &[Ended], missing: &[&Wanted], saved: bool, took: Duration) {
+    let whole = outcomes.len() - missing.len();
+    let failed = outcomes.iter().filter(|ended| matches!(ended, Ended::Failed)).count();
+    let bytes = outcomes.iter().map(|ended| if let Ended::Whole(bytes) = ended { *bytes } else { 0 }).sum();
+    let mut text = format!("{whole} of {} whole, {}", outcomes.len(), output::bytes(bytes));
+    text += &format!(" in {:.1} s", took.as_secs_f64());
+    if failed > 0 {
+        text += &format!("; {failed} failed");
+    }
+    if missing.len() > failed {
+        text += &format!("; {} not finished", missing.len() - failed);
+    }
+    eprintln!("{text}{}", if missing.is_empty() { "" } else { ":" });
+    for wanted in missing.iter().take(MOST_LISTED) {
+        eprintln!("{}", output::plain(&weir_engine::without_query(&wanted.url)));
+    }
+    if missing.len() > MOST_LISTED {
+        eprintln!("… and {} more", missing.len() - MOST_LISTED);
+    }
+    if !missing.is_empty() && !saved {
+        eprintln!("--save-failed FILE writes them as a list for --input-file");
+    }
+}
+
+/// Addresses may carry secrets, so the list is its owner's alone.
+fn save(path: &Path, missing: &[&Wanted]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let text: String = missing.iter().map(|wanted| wanted.entry.to_text()).collect();
+    home::private_file(path)?.write_all(text.as_bytes())
+}
+
+/// An address as it is told to whoever gave it: without the password in it.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // Fails only for addresses that cannot have any.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+fn row(id: DownloadId, url: &Url, directory: &Path, finished: Finished) -> Download {
+    let kind = queue::wire_kind(finished.kind);
+    let mut row = Record::new(&shown(url), kind, &finished.filename, directory, &queue::now()).download;
+    row.id = id;
     row.path = finished.path.display().to_string();
     row.status = DownloadStatus::Completed;
     row.progress = 100.0;
@@ -248,14 +347,6 @@ fn row(n: usize, url: &Url, directory: &std::path::Path, finished: Finished) -> 
     row.sha256 = Some(hex(&finished.sha256));
     row.finished_at = Some(queue::now());
     row
-}
-
-fn print_json(value: &impl serde::Serialize) {
-    use std::io::Write as _;
-    if let Ok(text) = serde_json::to_string(value) {
-        // A reader that has gone does not stop a download.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
-    }
 }
 
 fn stop_on_signal() -> CancellationToken {
@@ -276,29 +367,4 @@ fn stop_on_signal() -> CancellationToken {
         signalled.cancel();
     });
     stop
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_read_as_people_write_them() {
-        for (text, expected) in
-            [("500k", 500_000), ("2M", 2_000_000), ("1.5MB/s", 1_500_000), ("7", 7), ("1g", 1_000_000_000)]
-        {
-            assert_eq!(rate(text), Ok(expected), "{text}");
-        }
-        for text in ["", "k", "-1", "0", "nan", "2x", "1e99G"] {
-            assert!(rate(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn headers_are_checked_before_anything_is_sent() {
-        assert_eq!(header("X-A: b: c"), Ok(("X-A".into(), "b: c".into())));
-        for text in ["X-A", ": b", "X A: b", "X: a\nb: c"] {
-            assert!(header(text).is_err(), "{text}");
-        }
-    }
 }

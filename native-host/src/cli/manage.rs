@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use weir_protocol::{Download, DownloadId, NewDownload, Ticket};
+use weir_protocol::{
+    Download, DownloadId, DownloadPatch, DownloadStatus, MoveDownload, MoveTo, Settings, SettingsPatch,
+    Ticket,
+};
 
-use super::output;
+use super::{Usage, output, worse};
 use crate::config::Config;
 use crate::desktop;
 use crate::endpoint::{self, Token};
@@ -17,43 +20,12 @@ use crate::install::{self, Target};
 use crate::remote::Remote;
 use crate::shim;
 
-/// `weir add`.
-#[derive(Debug, Args)]
-pub(super) struct AddArgs {
-    #[arg(required = true, value_name = "URL")]
-    urls: Vec<String>,
-    /// Name of the file; only with one address.
-    #[arg(short = 'o', long = "output", value_name = "NAME")]
-    name: Option<String>,
-    /// Folder inside the download folder.
-    #[arg(short, long, value_name = "DIR")]
-    directory: Option<String>,
-    /// best, worst, 720p or the nearest below, or a variant id.
-    #[arg(long)]
-    quality: Option<String>,
-    /// Referer header.
-    #[arg(long)]
-    referer: Option<String>,
-    /// Another request header; may be repeated.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = super::get::header)]
-    headers: Vec<(String, String)>,
-    /// sha256:HEX the file must have.
-    #[arg(long)]
-    checksum: Option<String>,
-    /// Higher runs first.
-    #[arg(long, allow_negative_numbers = true)]
-    priority: Option<i32>,
-    /// Enter the list without starting.
-    #[arg(long)]
-    paused: bool,
-}
-
 /// `weir list`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only these: queued, downloading, paused, error, completed, …
-    #[arg(long, value_name = "STATUS[,STATUS]")]
-    status: Option<String>,
+    #[arg(long, value_name = "STATUS[,STATUS]", value_delimiter = ',', value_parser = status_name)]
+    status: Vec<DownloadStatus>,
     /// Only what has this text in name, title, address or page.
     #[arg(short = 'q', long = "search", value_name = "TEXT")]
     text: Option<String>,
@@ -62,46 +34,36 @@ pub(super) struct ListArgs {
     limit: u64,
 }
 
-fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+fn status_name(text: &str) -> Result<DownloadStatus, String> {
+    DownloadStatus::parse(text.trim()).ok_or_else(|| {
+        let known: Vec<&str> = DownloadStatus::ALL.iter().map(|status| status.as_str()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+/// Bytes per second; 0 is none.
+pub(super) fn rate_or_off(text: &str) -> Result<u64, String> {
+    if text.eq_ignore_ascii_case("off") { Ok(0) } else { super::request::rate(text) }
+}
+
+pub(super) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;
     writeln!(out)?;
     Ok(())
 }
 
-fn say(line: &str) -> anyhow::Result<()> {
+pub(super) fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
-}
-
-pub(super) async fn add(home: &Home, args: AddArgs, json: bool) -> anyhow::Result<ExitCode> {
-    if args.name.is_some() && args.urls.len() > 1 {
-        eprintln!("weir: --output names one file, and there are {} addresses", args.urls.len());
-        return Ok(ExitCode::from(2));
-    }
-    let remote = Remote::find_or_start(home).await?;
-    for url in args.urls {
-        let new = NewDownload {
-            url,
-            filename: args.name.clone(),
-            quality: args.quality.clone(),
-            headers: args.headers.iter().cloned().collect(),
-            referer: args.referer.clone(),
-            checksum: args.checksum.clone(),
-            directory: args.directory.clone(),
-            priority: args.priority,
-            paused: args.paused,
-            ..NewDownload::default()
-        };
-        let row: Download = remote.post_json("/download", &new).await?;
-        if json { say_json(&row)? } else { say(&output::line(&row))? }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Result<()> {
     let remote = Remote::find_or_start(home).await?;
     let mut query = vec![("limit", args.limit.to_string())];
-    query.extend(args.status.clone().map(|status| ("status", status)));
+    if !args.status.is_empty() {
+        let names: Vec<&str> = args.status.iter().map(|status| status.as_str()).collect();
+        query.push(("status", names.join(",")));
+    }
     query.extend(args.text.clone().map(|text| ("q", text)));
     let (rows, total): (Vec<Download>, u64) = remote.get_counted("/list", &query).await?;
     if json {
@@ -120,30 +82,70 @@ pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Re
 /// Does the same to every row, and goes on after one that refuses.
 pub(super) async fn act(home: &Home, ids: &[DownloadId], act: &str, json: bool) -> anyhow::Result<ExitCode> {
     let remote = Remote::find_or_start(home).await?;
-    let mut code = ExitCode::SUCCESS;
+    let mut status = 0;
     for id in ids {
         match remote.post::<Download>(&format!("/download/{id}/{act}")).await {
             Ok(row) if json => say_json(&row)?,
             Ok(row) => say(&output::line(&row))?,
             Err(error) => {
                 eprintln!("weir: {id}: {error:#}");
-                code = ExitCode::FAILURE;
+                status = worse(status, &error);
             }
         }
     }
-    Ok(code)
+    Ok(ExitCode::from(status))
 }
 
-pub(super) async fn remove(home: &Home, ids: &[DownloadId], files: bool) -> anyhow::Result<ExitCode> {
+/// Puts a row elsewhere in the queue.
+pub(super) async fn reorder(home: &Home, id: DownloadId, to: MoveTo, json: bool) -> anyhow::Result<()> {
     let remote = Remote::find_or_start(home).await?;
-    let mut code = ExitCode::SUCCESS;
+    let place = MoveDownload { to: Some(to), before: None };
+    let row: Download = remote.post_json(&format!("/download/{id}/move"), &place).await?;
+    if json { say_json(&row) } else { say(&output::line(&row)) }
+}
+
+/// Limits one download, or all together.
+pub(super) async fn limit(home: &Home, rate: u64, id: Option<DownloadId>, json: bool) -> anyhow::Result<()> {
+    let remote = Remote::find_or_start(home).await?;
+    if let Some(id) = id {
+        let patch = DownloadPatch { rate_limit: Some(rate), ..DownloadPatch::default() };
+        let row: Download = remote.patch_json(&format!("/download/{id}"), &patch).await?;
+        return if json { say_json(&row) } else { say(&output::line(&row)) };
+    }
+    let patch = SettingsPatch { rate_limit: Some(Some(rate)), ..SettingsPatch::default() };
+    let settings: Settings = remote.patch_json("/settings", &patch).await?;
+    if json {
+        return say_json(&settings);
+    }
+    say(&match settings.rate_limit {
+        Some(rate) => format!("All downloads together: {}/s", output::bytes(rate)),
+        None => "All downloads together: no limit".to_owned(),
+    })?;
+    if settings.now.rate_limit != settings.rate_limit || settings.now.paused {
+        say("Quiet hours hold now, with a limit of their own.")?;
+    }
+    Ok(())
+}
+
+pub(super) async fn remove(
+    home: &Home,
+    ids: &[DownloadId],
+    files: bool,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find_or_start(home).await?;
+    let mut status = 0;
     for id in ids {
-        if let Err(error) = remote.delete(&format!("/download/{id}"), &[("files", files.to_string())]).await {
-            eprintln!("weir: {id}: {error:#}");
-            code = ExitCode::FAILURE;
+        match remote.delete(&format!("/download/{id}"), &[("files", files.to_string())]).await {
+            Ok(()) if json => say_json(&json!({ "id": id, "removed": true }))?,
+            Ok(()) => say(&format!("{id:>5}  removed"))?,
+            Err(error) => {
+                eprintln!("weir: {id}: {error:#}");
+                status = worse(status, &error);
+            }
         }
     }
-    Ok(code)
+    Ok(ExitCode::from(status))
 }
 
 pub(super) async fn watch(home: &Home) -> anyhow::Result<()> {
@@ -161,10 +163,23 @@ pub(super) async fn open(home: &Home, print: bool, json: bool) -> anyhow::Result
     if json {
         return say_json(&json!({ "url": ticket.url, "expires_in_s": ticket.expires_in_s }));
     }
-    if !print && desktop::open_url(&ticket.url).is_ok() {
-        return say(&format!("Opened {}", remote.endpoint.url));
+    if !print {
+        if !has_display() {
+            eprintln!(
+                "There is no display here. The address opens once within {} seconds:",
+                ticket.expires_in_s
+            );
+        } else if desktop::open_url(&ticket.url).is_ok() {
+            return say(&format!("Opened {}", remote.endpoint.url));
+        }
     }
     say(&ticket.url)
+}
+
+/// Somewhere a browser could open its window.
+fn has_display() -> bool {
+    let named = |key| std::env::var_os(key).is_some_and(|value| !value.is_empty());
+    cfg!(any(target_os = "macos", windows)) || named("DISPLAY") || named("WAYLAND_DISPLAY")
 }
 
 /// 0 when the daemon runs, 1 when not.
@@ -204,9 +219,11 @@ pub(super) fn token(rotate: bool, json: bool) -> anyhow::Result<()> {
     let home = Home::open()?;
     let token = if rotate {
         let token = Token::rotate(&home)?;
-        // The running daemon still holds the old one.
+        // The running daemon still holds the old one, and what it was downloading goes on under the new.
         if stop_daemon(&home)? {
-            eprintln!("The daemon was stopped; it starts by itself with the new token.");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(Remote::find_or_start(&home))?;
+            eprintln!("The daemon was started again with the new token.");
         }
         token
     } else {
@@ -252,7 +269,24 @@ fn stop_daemon(home: &Home) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// Finds what was mistyped before a folder is made for it.
+fn check_target(target: &Target) -> Result<(), Usage> {
+    if let Some(name) = &target.browser {
+        let known = install::browser_names();
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(Usage(format!("no browser is called `{name}`; known are {}", known.join(", "))));
+        }
+    }
+    match &target.user_data_dir {
+        Some(dir) if !dir.is_dir() => {
+            Err(Usage(format!("there is no folder {}; a browser makes it when it starts", dir.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn install(target: &Target, json: bool) -> anyhow::Result<()> {
+    check_target(target)?;
     let config = Config::load(&Home::open()?.config())?;
     let outcomes = install::install(target, &config.extension_ids)?;
     if json {
@@ -269,6 +303,7 @@ pub(super) fn install(target: &Target, json: bool) -> anyhow::Result<()> {
 }
 
 pub(super) fn uninstall(target: &Target, json: bool) -> anyhow::Result<()> {
+    check_target(target)?;
     let outcomes = install::uninstall(target)?;
     // Taking one registration away leaves the daemon to the others.
     let everything = target.browser.is_none() && target.user_data_dir.is_none() && !target.system;

@@ -4,25 +4,34 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+mod add;
+mod addresses;
 mod bars;
+mod board;
 mod cookies;
 mod get;
+mod list;
 mod manage;
 mod output;
+mod password;
+mod pattern;
+mod request;
+mod sums;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use weir_protocol::DownloadId;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_protocol::{DownloadId, MoveTo, code};
 
 use crate::config::Config;
 use crate::daemon;
 use crate::home::Home;
 use crate::install::Target;
+use crate::remote::Refused;
 
 /// Brings streams and files home: fast, complete, verifiable, and private to this machine.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "weir", version, max_term_width = 100)]
 struct Cli {
     /// Answer with JSON.
@@ -32,12 +41,18 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+/// What is asked for was written wrongly: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+// Without Debug, as everything below that may hold a password.
+#[derive(Subcommand)]
 enum Command {
     /// Download here and now, without the daemon.
-    Get(get::GetArgs),
+    Get(Box<get::GetArgs>),
     /// Give the daemon an address to download.
-    Add(manage::AddArgs),
+    Add(Box<add::AddArgs>),
     /// Show queue and history.
     #[command(alias = "ls")]
     List(manage::ListArgs),
@@ -57,6 +72,21 @@ enum Command {
         /// Delete the finished files too.
         #[arg(long)]
         files: bool,
+    },
+    /// Put a download elsewhere in the queue.
+    Move {
+        /// Its number, as `weir list` shows it.
+        id: DownloadId,
+        /// Before or behind all others, or one place earlier or later.
+        to: Place,
+    },
+    /// Limit the speed of all downloads together, or of one.
+    Limit {
+        /// Bytes per second: 500k, 2M (powers of 1000), or `off`.
+        #[arg(value_parser = manage::rate_or_off)]
+        rate: u64,
+        /// Only this download.
+        id: Option<DownloadId>,
     },
     /// Print every event as a line of JSON until interrupted.
     Watch,
@@ -92,6 +122,26 @@ enum Command {
     Install(InstallArgs),
     /// Take every registration away and stop the daemon; with an option, only that registration.
     Uninstall(InstallArgs),
+}
+
+/// Where `weir move` puts a download.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Place {
+    First,
+    Last,
+    Up,
+    Down,
+}
+
+impl From<Place> for MoveTo {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::First => Self::First,
+            Place::Last => Self::Last,
+            Place::Up => Self::Up,
+            Place::Down => Self::Down,
+        }
+    }
 }
 
 /// Numbers of downloads, as `weir list` shows them.
@@ -143,15 +193,25 @@ pub(crate) fn run() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             eprintln!("weir: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(worse(0, &error))
         }
     }
+}
+
+/// The exit status of a command that had `status` before this error: 2 for what was asked wrongly, 1 for the rest.
+fn worse(status: u8, error: &anyhow::Error) -> u8 {
+    let misused = error.is::<Usage>()
+        || error
+            .downcast_ref::<Refused>()
+            .is_some_and(|Refused(info)| matches!(info.code.as_str(), code::BAD_URL | code::BAD_REQUEST));
+    status.max(if misused { 2 } else { 1 })
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let json = cli.json;
     match cli.command {
-        Command::Get(args) => return get::run(&args, json),
+        Command::Get(args) => return get::run(*args, json),
+        Command::Add(args) => return add::run(*args, json),
         Command::Serve { port, download_dir, detached } => return serve(port, download_dir, detached),
         Command::Install(args) => manage::install(&args.into(), json)?,
         Command::Uninstall(args) => manage::uninstall(&args.into(), json)?,
@@ -168,13 +228,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn ask_daemon(home: &Home, command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Add(args) => return manage::add(home, args, json).await,
         Command::List(args) => manage::list(home, &args, json).await?,
         Command::Pause(Ids { ids }) => return manage::act(home, &ids, "pause", json).await,
         Command::Resume(Ids { ids }) => return manage::act(home, &ids, "resume", json).await,
         Command::Retry(Ids { ids }) => return manage::act(home, &ids, "retry", json).await,
         Command::Cancel(Ids { ids }) => return manage::act(home, &ids, "cancel", json).await,
-        Command::Remove { ids: Ids { ids }, files } => return manage::remove(home, &ids, files).await,
+        Command::Remove { ids: Ids { ids }, files } => {
+            return manage::remove(home, &ids, files, json).await;
+        }
+        Command::Move { id, to } => manage::reorder(home, id, to.into(), json).await?,
+        Command::Limit { rate, id } => manage::limit(home, rate, id, json).await?,
         Command::Watch => manage::watch(home).await?,
         Command::Open { print } => manage::open(home, print, json).await?,
         Command::Status => return manage::status(home, json).await,

@@ -33,6 +33,8 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn line(row: &Download) -> String {
     let amount = match (row.status, row.total_bytes) {
         (DownloadStatus::Completed, _) => bytes(row.received_bytes),
+        // Nothing of it is left.
+        (DownloadStatus::Cancelled, _) => String::new(),
         (_, Some(total)) => format!("{:.0} % of {}", row.progress, bytes(total)),
         (_, None) if row.progress > 0.0 => format!("{:.0} %", row.progress),
         (_, None) => bytes(row.received_bytes),
@@ -44,6 +46,12 @@ pub(super) fn line(row: &Download) -> String {
         if let Some(eta) = row.eta {
             text += &format!("  {} left", duration(eta));
         }
+    }
+    if let (DownloadStatus::Queued, Some(at)) = (row.status, &row.start_at) {
+        text += &format!("  not before {}", plain(at));
+    }
+    if let Some(rate) = row.rate_limit.filter(|_| row.status.is_active()) {
+        text += &format!("  at most {}/s", bytes(rate));
     }
     if let Some(error) = &row.error {
         text += &format!("\n       {}", plain(&error.message));

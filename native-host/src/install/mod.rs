@@ -118,6 +118,11 @@ fn manifest(program: &Path, extension_ids: &[String]) -> anyhow::Result<String> 
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
+/// Names of the browsers that can be registered with.
+pub(crate) fn browser_names() -> Vec<&'static str> {
+    browsers::known().iter().map(|browser| browser.name).collect()
+}
+
 /// Folders for manifests. With `only_found`, only those of browsers that are on this machine.
 fn folders(target: &Target, only_found: bool) -> anyhow::Result<Vec<(String, PathBuf)>> {
     if let Some(dir) = &target.user_data_dir {

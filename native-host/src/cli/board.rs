@@ -1,0 +1,288 @@
+//! What all running downloads of `weir get` show: bars on a terminal, lines in a log, JSON for programs.
+//!
+//! Owns the list of what runs and the one clock that looks at it, so that a download that lasts a millisecond costs no
+//! drawing at all. Never decides anything. Bars and sentences go to stderr, JSON to stdout. Invariant: no more lines
+//! are drawn than the terminal has, and every line told is printed once.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use weir_engine::{Monitor, Phase};
+use weir_protocol::{DownloadId, Event, Progress};
+
+use super::bars::{self, Look};
+use super::output;
+use crate::queue::SpeedMeter;
+
+/// How often everything is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Without a terminal a line this often is enough for a log.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// With more downloads than this, those that end well are counted and not named.
+const MOST_NAMED: usize = 100;
+/// Rows left to what was typed and to the summary.
+const ROWS_KEPT: usize = 3;
+
+/// Where figures go.
+enum Face {
+    Terminal { bars: MultiProgress, bar: ProgressBar },
+    Lines,
+    Json,
+}
+
+/// How a download of the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With a file of this many bytes.
+    Whole(u64),
+    Failed,
+    /// Interrupted, or never begun because of that.
+    Stopped,
+}
+
+impl Ended {
+    /// The exit status of a command that ended like this.
+    pub(super) const fn status(&self) -> u8 {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Failed => 1,
+            Self::Stopped => 130,
+        }
+    }
+}
+
+/// The progress of all downloads of one command.
+pub(super) struct Board {
+    face: Face,
+    /// How many there are in all.
+    count: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: BTreeMap<DownloadId, Running>,
+    whole: usize,
+    failed: usize,
+    /// Of the files that are whole.
+    bytes: u64,
+    /// The same without what an earlier run had brought.
+    fetched: u64,
+    /// Of everything that runs or has run, for the summary.
+    meter: SpeedMeter,
+    last_lines: Option<Instant>,
+}
+
+struct Running {
+    name: String,
+    monitor: Arc<Monitor>,
+    meter: SpeedMeter,
+    /// Bytes that were there when it was first looked at.
+    earlier: Option<u64>,
+}
+
+impl Board {
+    /// A board for `count` downloads.
+    pub(super) fn new(json: bool, count: usize) -> Self {
+        let face = if json {
+            Face::Json
+        } else if std::io::stderr().is_terminal() {
+            let bars = MultiProgress::new();
+            let bar = bars.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            Face::Terminal { bars, bar }
+        } else {
+            Face::Lines
+        };
+        Self { face, count, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Figures for people: a panic elsewhere leaves nothing here that could mislead.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A download begins. `name` is what it is called until it has a file name.
+    pub(super) fn enter(&self, id: DownloadId, name: &str, monitor: &Arc<Monitor>) {
+        let running = Running {
+            name: output::plain(name),
+            monitor: Arc::clone(monitor),
+            meter: SpeedMeter::default(),
+            earlier: None,
+        };
+        self.lock().running.insert(id, running);
+    }
+
+    /// It has ended.
+    pub(super) fn leave(&self, id: DownloadId, ended: Ended) {
+        let mut state = self.lock();
+        let earlier = state.running.remove(&id).and_then(|running| running.earlier).unwrap_or(0);
+        match ended {
+            Ended::Whole(bytes) => {
+                state.whole += 1;
+                state.bytes += bytes;
+                state.fetched += bytes.saturating_sub(earlier);
+            }
+            Ended::Failed => state.failed += 1,
+            Ended::Stopped => {}
+        }
+    }
+
+    /// Whether files that end well are to be named one by one.
+    pub(super) fn names_each(&self) -> bool {
+        self.count <= MOST_NAMED && !matches!(self.face, Face::Json)
+    }
+
+    /// Says something, above the bars.
+    pub(super) fn say(&self, line: &str) {
+        match &self.face {
+            Face::Terminal { bars, .. } => {
+                // Fails only when the terminal has gone, and then nobody reads.
+                let _ = bars.println(line);
+            }
+            Face::Lines | Face::Json => eprintln!("{line}"),
+        }
+    }
+
+    /// Prints a value when programs listen.
+    pub(super) fn json(&self, value: &impl serde::Serialize) {
+        if matches!(self.face, Face::Json) {
+            print_json(value);
+        }
+    }
+
+    /// Looks at everything again and again until it is dropped.
+    pub(super) async fn watch(&self) -> std::convert::Infallible {
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(TICK);
+        // Nobody reads figures of the first instant, and most small files are whole before the second.
+        tick.reset();
+        loop {
+            tick.tick().await;
+            self.show(started.elapsed());
+        }
+    }
+
+    fn show(&self, now: Duration) {
+        let mut state = self.lock();
+        let looks = state.look(now);
+        match &self.face {
+            Face::Json => {
+                for (id, look) in looks {
+                    print_json(&Event::Progress(Progress {
+                        id,
+                        progress: (look.fraction.unwrap_or(0.0) * 1000.0).round() / 10.0,
+                        speed: Some(look.speed),
+                        eta: look.eta,
+                        received_bytes: Some(look.received),
+                        done: false,
+                    }));
+                }
+            }
+            Face::Lines => {
+                if state.last_lines.is_some_and(|at| at.elapsed() < LINE_EVERY) {
+                    return;
+                }
+                state.last_lines = Some(Instant::now());
+                if self.count > MOST_NAMED {
+                    eprintln!("{}", state.summary(self.count));
+                    return;
+                }
+                for (_, look) in looks.iter().filter(|(_, look)| look.received > 0) {
+                    eprintln!("{}", look.sentence());
+                }
+            }
+            Face::Terminal { bar, .. } => {
+                let (width, rows) = size();
+                let mut lines: Vec<String> =
+                    looks.iter().take(rows).map(|(_, look)| bars::line(look, width)).collect();
+                if self.count > 1 {
+                    lines.push(bars::cut(&state.summary(self.count), width));
+                }
+                bar.set_message(lines.join("\n"));
+                bar.tick();
+            }
+        }
+    }
+
+    /// Takes the bars away.
+    pub(super) fn close(&self) {
+        if let Face::Terminal { bar, .. } = &self.face {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl State {
+    /// Samples every meter.
+    fn look(&mut self, now: Duration) -> Vec<(DownloadId, Look)> {
+        let mut fetched = self.fetched;
+        let looks = self.running.iter_mut().map(|(id, running)| {
+            let snapshot = running.monitor.snapshot();
+            // What an earlier run brought counts as there, not as fast.
+            if snapshot.phase != Phase::Resolving {
+                running.meter.sample(now, snapshot.received);
+                let earlier = *running.earlier.get_or_insert(snapshot.received);
+                fetched += snapshot.received.saturating_sub(earlier);
+            }
+            if let Some(name) = &snapshot.filename {
+                running.name = output::plain(name);
+            }
+            let meter = &running.meter;
+            let eta = meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
+            (*id, Look::new(running.name.clone(), &snapshot, meter.speed(), eta))
+        });
+        let looks: Vec<_> = looks.collect();
+        self.meter.sample(now, fetched);
+        looks
+    }
+
+    fn summary(&self, count: usize) -> String {
+        let mut text = format!("{} of {count} whole", self.whole);
+        if self.failed > 0 {
+            text += &format!(", {} failed", self.failed);
+        }
+        text + &format!(", {}, {}/s", output::bytes(self.bytes), output::bytes(self.meter.speed()))
+    }
+}
+
+/// Columns for text, one kept free because some terminals wrap at the last, and rows for bars.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_col > 0);
+    let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
+    (columns - 1, usize::max(rows, ROWS_KEPT + 1) - ROWS_KEPT)
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        // A reader that has gone does not stop a download.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_counted_and_no_longer_looked_at() {
+        let board = Board { face: Face::Lines, count: 3, state: Mutex::default() };
+        let monitor = Arc::new(Monitor::new());
+        for id in 1..=3 {
+            board.enter(id, "a\x1b[2Jb", &monitor);
+        }
+        let looks = board.lock().look(Duration::ZERO);
+        assert_eq!(looks.len(), 3);
+        assert_eq!(looks[0].1.name, "a\u{fffd}[2Jb");
+        board.leave(1, Ended::Whole(2_000));
+        board.leave(2, Ended::Failed);
+        let mut state = board.lock();
+        assert_eq!(state.look(Duration::from_secs(1)).len(), 1);
+        assert_eq!(state.summary(3), "1 of 3 whole, 1 failed, 2.0 kB, 2.0 kB/s");
+    }
+}
