@@ -205,7 +205,6 @@ impl Board {
                     lines.push(bars::cut(&state.summary(self.count), width));
                 }
                 bar.set_message(lines.join("\n"));
-                bar.tick();
             }
         }
     }
@@ -252,7 +251,7 @@ impl State {
 }
 
 /// Columns for text, one kept free because some terminals wrap at the last, and rows for bars.
-fn size() -> (usize, usize) {
+pub(super) fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_col > 0);
     let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
     (columns - 1, usize::max(rows, ROWS_KEPT + 1) - ROWS_KEPT)

@@ -17,6 +17,7 @@ mod password;
 mod pattern;
 mod request;
 mod sums;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,6 +89,8 @@ enum Command {
         /// Only this download.
         id: Option<DownloadId>,
     },
+    /// Check whether finished files are still what they were.
+    Verify(verify::VerifyArgs),
     /// Print every event as a line of JSON until interrupted.
     Watch,
     /// Open the companion page in the browser.
@@ -212,6 +215,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Get(args) => return get::run(*args, json),
         Command::Add(args) => return add::run(*args, json),
+        Command::Verify(args) => return verify::run(&args, json),
         Command::Serve { port, download_dir, detached } => return serve(port, download_dir, detached),
         Command::Install(args) => manage::install(&args.into(), json)?,
         Command::Uninstall(args) => manage::uninstall(&args.into(), json)?,

@@ -1,0 +1,101 @@
+//! The commands that ask the daemon: what they hand over, what they print, how they end.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::Value;
+use support::{Daemon, FileServer, sha256, weir};
+
+fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
+    weir(daemon.dir.path()).args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_is_added_arrives_as_asked_for() {
+    let site = tempfile::tempdir().unwrap();
+    for name in ["a1", "a2", "b"] {
+        std::fs::write(site.path().join(name), name).unwrap();
+    }
+    let server = FileServer::start(site.path());
+    let daemon = Daemon::start();
+    let sum = format!("sha256:{}", sha256(b"b"));
+    let added = run(&daemon, &["add", "--json", "--directory", "sub", &server.url("a[1-2]")]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let rows = lines(&added);
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        daemon.wait_for(row["id"].as_i64().unwrap(), &["completed"]);
+    }
+    assert_eq!(std::fs::read(daemon.downloads().join("sub/a2")).unwrap(), b"a2");
+    let arguments = [
+        "add",
+        "--json",
+        "--checksum",
+        &sum,
+        "-o",
+        "c.bin",
+        "--user",
+        "me:S3CRET",
+        "--priority",
+        "-3",
+        &server.url("b"),
+    ];
+    let added = run(&daemon, &arguments);
+    let id = lines(&added)[0]["id"].as_i64().unwrap();
+    let row = daemon.wait_for(id, &["completed"]);
+    assert_eq!((row["filename"].as_str(), row["priority"].as_i64()), (Some("c.bin"), Some(-3)));
+    assert!(!row.to_string().contains("S3CRET"));
+}
+
+#[test]
+fn removal_is_told_and_refusals_have_their_status() {
+    let daemon = Daemon::start();
+    let add = || {
+        let added = run(&daemon, &["add", "--json", "--paused", "http://127.0.0.1:1/a"]);
+        lines(&added)[0]["id"].as_i64().unwrap().to_string()
+    };
+    let (first, second) = (add(), add());
+    let removed = run(&daemon, &["remove", "--json", &first, "999"]);
+    assert_eq!(removed.status.code(), Some(1));
+    assert_eq!(
+        lines(&removed),
+        [serde_json::json!({ "id": first.parse::<i64>().unwrap(), "removed": true })]
+    );
+    assert!(String::from_utf8_lossy(&run(&daemon, &["rm", &second]).stdout).contains("removed"));
+    // What only the daemon can judge is a mistake all the same.
+    let outside = run(&daemon, &["add", "--directory", "../x", "http://127.0.0.1:1/a"]);
+    assert_eq!(outside.status.code(), Some(2), "{}", String::from_utf8_lossy(&outside.stderr));
+    let given_up = add();
+    let cancelled = run(&daemon, &["cancel", &given_up]);
+    assert!(!String::from_utf8_lossy(&cancelled.stdout).contains('%'));
+}
+
+#[test]
+fn a_new_token_holds_at_once() {
+    let daemon = Daemon::start();
+    let before = daemon.token.clone();
+    let rotated = run(&daemon, &["token", "--rotate"]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    let after = String::from_utf8(rotated.stdout).unwrap();
+    assert_ne!(after.trim(), before);
+    assert!(run(&daemon, &["status"]).status.success(), "the daemon runs again");
+    let endpoint = std::fs::read_to_string(daemon.dir.path().join("weir/endpoint.json")).unwrap();
+    assert!(endpoint.contains(after.trim()));
+    assert!(run(&daemon, &["stop"]).status.success());
+}
+
+#[test]
+fn without_a_display_the_address_is_given() {
+    let daemon = Daemon::start();
+    let opened = weir(daemon.dir.path()).env_remove("WAYLAND_DISPLAY").arg("open").output().unwrap();
+    assert!(opened.status.success());
+    assert!(String::from_utf8_lossy(&opened.stdout).contains("/#ticket="));
+    assert!(String::from_utf8_lossy(&opened.stderr).contains("no display"));
+}
