@@ -148,7 +148,7 @@ fn collect(args: &VerifyArgs) -> anyhow::Result<(Vec<Check>, bool)> {
                 }
             },
             Err(_) => {
-                checks.push(of_file(&std::path::absolute(what)?, &mut history, args.checksum.is_some())?)
+                checks.push(of_file(&std::path::absolute(what)?, &mut history, args.checksum.is_some())?);
             }
         }
     }
