@@ -4,7 +4,7 @@
 //! request may be written into the middle of a file. Never does I/O. Invariant: a verdict of "fits" means that start,
 //! end, total, encoding and every validator both sides know agree.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,18 @@ const MAX_VALIDATOR: usize = 1024;
 /// Longest wait a server may ask for before the next try.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
+/// Between a file's last change and an answer about it, so that its date tells every later change.
+const STRONG_AGE: Duration = Duration::from_secs(60);
+
 /// What tells one state of a resource from another (RFC 9110 section 8.8).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Validators {
     pub(crate) etag: Option<String>,
     pub(crate) last_modified: Option<String>,
+    /// The date was old enough when it was read: nothing can have changed the file within the same second since
+    /// (RFC 9110 section 8.8.2.2).
+    #[serde(default)]
+    pub(crate) date_is_strong: bool,
 }
 
 /// How far two sets of validators agree.
@@ -40,7 +47,25 @@ impl Validators {
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let keep =
             |name| text(headers, name).filter(|value| !value.is_empty() && value.len() <= MAX_VALIDATOR);
-        Self { etag: keep(header::ETAG), last_modified: keep(header::LAST_MODIFIED) }
+        let last_modified = keep(header::LAST_MODIFIED);
+        let age = |changed: &String| {
+            date(headers, header::DATE)?.duration_since(httpdate::parse_http_date(changed).ok()?).ok()
+        };
+        let date_is_strong = last_modified.as_ref().and_then(age).is_some_and(|age| age >= STRONG_AGE);
+        Self { etag: keep(header::ETAG), last_modified, date_is_strong }
+    }
+
+    /// What may stand in `If-Range`: the strong tag, else the date if it is as good as one.
+    pub(crate) fn condition(&self) -> Option<&str> {
+        self.strong().or_else(|| {
+            // A weak tag says that the date is not to be trusted to the byte either.
+            self.last_modified.as_deref().filter(|_| self.date_is_strong && self.etag.is_none())
+        })
+    }
+
+    /// Both know the date of the last change, and it is the same.
+    pub(crate) fn same_date(&self, other: &Self) -> bool {
+        self.last_modified.is_some() && self.last_modified == other.last_modified
     }
 
     fn strong(&self) -> Option<&str> {
@@ -147,10 +172,26 @@ pub(crate) fn offers_ranges(headers: &HeaderMap) -> bool {
     text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim().eq_ignore_ascii_case("bytes"))
 }
 
-/// `Retry-After` in seconds, bounded. The form with a date is not worth a calendar: the usual back-off does.
+/// `Retry-After`: how long to wait (RFC 9110 section 10.2.3), bounded. A moment is seen from the server's own clock
+/// where it tells its time, so that only its distance counts, and ours may be wrong or jump.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = number(&text(headers, header::RETRY_AFTER)?)?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+    retry_after_at(headers, SystemTime::now())
+}
+
+fn retry_after_at(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = text(headers, header::RETRY_AFTER)?;
+    let wait = match number(&value) {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => {
+            let moment = httpdate::parse_http_date(value.trim()).ok()?;
+            moment.duration_since(date(headers, header::DATE).unwrap_or(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+fn date(headers: &HeaderMap, name: header::HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(text(headers, name)?.trim()).ok()
 }
 
 /// What an answer to a ranged request is worth.
@@ -233,6 +274,7 @@ mod tests {
         let with = |etag: &str, date: &str| Validators {
             etag: (!etag.is_empty()).then(|| etag.to_owned()),
             last_modified: (!date.is_empty()).then(|| date.to_owned()),
+            date_is_strong: false,
         };
         for (a, b, agreement) in [
             (with("\"1\"", ""), with("\"1\"", ""), Agreement::Proven),
@@ -250,8 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn only_strong_validators_make_a_condition() {
+        let changed = "Wed, 21 Oct 2026 07:28:00 GMT";
+        let of = |pairs: &[(&str, &str)]| Validators::read(&headers(pairs)).condition().map(str::to_owned);
+        let later = ("date", "Wed, 21 Oct 2026 07:29:00 GMT");
+        let date = ("last-modified", changed);
+        assert_eq!(of(&[("etag", "\"1\""), date]), Some("\"1\"".into()));
+        assert_eq!(of(&[date, later]), Some(changed.into()));
+        for none in [
+            &[date][..],
+            &[date, ("date", "Wed, 21 Oct 2026 07:28:59 GMT")],
+            &[date, ("date", "Wed, 21 Oct 2026 07:20:00 GMT")],
+            &[("etag", "W/\"1\""), date, later],
+            &[later],
+            &[("last-modified", "yesterday"), later],
+        ] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
     fn only_the_range_asked_for_of_the_same_content_fits() {
-        let known = Validators { etag: Some("\"1\"".into()), last_modified: None };
+        let known = Validators { etag: Some("\"1\"".into()), ..Validators::default() };
         let judged = |pairs: &[(&str, &str)]| judge(&headers(pairs), (10, 20), 100, &known);
         let fits = |agreement| Verdict::Fits { span: (10, 20), agreement };
         assert_eq!(
@@ -282,6 +344,26 @@ mod tests {
     fn retry_after_is_bounded() {
         assert_eq!(retry_after(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
         assert_eq!(retry_after(&headers(&[("retry-after", "99999999")])), Some(MAX_RETRY_AFTER));
-        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
+        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
+        let moment = "Wed, 21 Oct 2026 07:28:00 GMT";
+        let at = |date: &str, now: &str| {
+            let now = httpdate::parse_http_date(now).unwrap();
+            let pairs = [("retry-after", moment), ("date", date)];
+            retry_after_at(&headers(&pairs[..if date.is_empty() { 1 } else { 2 }]), now)
+        };
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(at("", "Wed, 21 Oct 2026 07:27:30 GMT"), seconds(30));
+        // The server's own time is the reference, whatever ours is: years off, or before the beginning of time.
+        for now in [
+            "Wed, 21 Oct 2026 07:27:30 GMT",
+            "Fri, 01 Jan 2100 00:00:00 GMT",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+        ] {
+            assert_eq!(at("Wed, 21 Oct 2026 07:27:57 GMT", now), seconds(3), "{now}");
+        }
+        // Past, or far away, as a clock that jumped makes it.
+        assert_eq!(at("", "Fri, 01 Jan 2100 00:00:00 GMT"), seconds(0));
+        assert_eq!(at("", "Thu, 01 Jan 1970 00:00:00 GMT"), Some(MAX_RETRY_AFTER));
+        assert_eq!(at("no date", "Wed, 21 Oct 2026 07:27:30 GMT"), seconds(30));
     }
 }

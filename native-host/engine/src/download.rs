@@ -104,7 +104,7 @@ async fn plan(
             State::File(_) | State::Hls(_) | State::Finished(_) => kept = Some(part),
         }
     }
-    let (mut answer, asked) = file::ask_patiently(net, job, None).await?;
+    let (mut answer, asked) = file::ask_patiently(net, job, None, None).await?;
     if let Some(error) = answer.unasked_part() {
         return Err(error);
     }

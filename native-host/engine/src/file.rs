@@ -7,20 +7,20 @@
 mod origin;
 mod pace;
 mod receive;
+mod reopen;
 mod transfer;
 mod worker;
 
 use std::collections::VecDeque;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::answer::{self, Agreement, Coding, Validators, Verdict};
+use crate::answer::{self, Coding, Validators};
 use crate::digest::{self, Expected, Stated};
-use crate::journal::{self, FileState, FinishedState, State};
+use crate::journal::{FileState, FinishedState, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Lane, Net};
 use crate::part::{Names, Part};
@@ -29,6 +29,7 @@ use crate::source::{Method, Source};
 use crate::writer::{Facts, SharedMap, Writer, lock};
 use crate::{Algorithm, Checksum, EngineError, Finished, Job, Kind, sums};
 
+pub(crate) use reopen::reopen;
 use transfer::Transfer;
 
 /// Bytes read again to see whether old and new content agree.
@@ -61,70 +62,16 @@ pub(crate) enum Start {
     Complete { state: FileState, done: Vec<Span> },
 }
 
-/// Looks at what a journal and its file are worth, and asks the server to go on. `None` means that the partial is no
-/// use and everything has to be asked for anew.
-pub(crate) async fn reopen(
-    net: &Net,
-    job: &Job,
-    names: &Names,
-    boot: &str,
-    state: FileState,
-) -> Result<Option<Start>, EngineError> {
-    let Some(total) = state.total.filter(|total| *total > 0 && job.source.method == Method::Get) else {
-        return Ok(None);
-    };
-    let trusted = if journal::same_boot(boot) { &state.written } else { &state.synced };
-    let Ok(file) = Part::open(&names.part()) else { return Ok(None) };
-    let on_disk = file.metadata().map_or(0, |metadata| metadata.len());
-    let map = RangeMap::new(Some(total), crate::ranges::Spans::from_untrusted(trusted, on_disk).as_slice());
-    let done = map.done().as_slice().to_vec();
-    if done.is_empty() {
-        return Ok(None);
-    }
-    let Some(hole) = map.first_hole() else { return Ok(Some(Start::Complete { state, done })) };
-    let end = done.iter().map(|span| span.0).find(|start| *start > hole).unwrap_or(total);
-    let before = hole.min(OVERLAP);
-    let span = (hole - before, end);
-    let (mut answer, asked) = ask_patiently(net, job, Some(span)).await?;
-    if answer.status != 206 {
-        // An answer to another question than the one asked is believed only when it says how long it is.
-        if answer.status != 200 || answer::content_length(&answer.headers).is_none() {
-            return Ok(None);
-        }
-        // A page instead of the file must not cost what is there.
-        crate::resolve::refuse_page(&mut answer, &names.filename).await?;
-        return Ok(Some(Start::Whole { answer: Box::new(answer), asked }));
-    }
-    match answer::judge(&answer.headers, span, total, &state.validators) {
-        Verdict::Fits { span: got, agreement } => {
-            let mut check = vec![0; before as usize];
-            // Nothing to compare and no validator: it cannot be shown to be the same.
-            if (agreement == Agreement::Unknown && before == 0)
-                || got.1 <= hole
-                || file.read_exact_at(&mut check, span.0).is_err()
-            {
-                return Ok(None);
-            }
-            Ok(Some(Start::Resume {
-                state,
-                done,
-                opening: Box::new(Opening { answer, check, at: hole, whole: false, extends: true }),
-                asked,
-            }))
-        }
-        Verdict::Refused(_) | Verdict::Changed => Ok(None),
-    }
-}
-
 /// Asks for the job's resource until a server sends it, and says which address that was: the job's or, when that
 /// fails, a mirror.
 pub(crate) async fn ask_patiently(
     net: &Net,
     job: &Job,
     range: Option<Span>,
+    if_range: Option<&str>,
 ) -> Result<(Answer, Url), EngineError> {
     let places = std::iter::once(&job.source.url).chain(&job.mirrors).cloned().collect();
-    ask_places(net, &job.source, places, range).await
+    ask_places(net, &job.source, places, range, if_range).await
 }
 
 /// Asks one place after the other, as `visitor`, and all of them again as long as their failures may pass.
@@ -133,6 +80,7 @@ pub(crate) async fn ask_places(
     visitor: &Source,
     mut places: VecDeque<Url>,
     range: Option<Span>,
+    if_range: Option<&str>,
 ) -> Result<(Answer, Url), EngineError> {
     // What the first place said is what the caller knows it by.
     let mut first_error = None;
@@ -140,7 +88,7 @@ pub(crate) async fn ask_places(
     let mut untried = places.len();
     let mut failures = 0;
     while let Some(place) = places.pop_front() {
-        let (error, wait) = match net.ask(visitor, &place, range, Lane::Own).await {
+        let (error, wait) = match net.ask_if(visitor, &place, range, if_range, Lane::Own).await {
             Ok(answer) => match answer.refusal() {
                 None => return Ok((answer, place)),
                 // The file became shorter than what is there of it: a fact, not a failure.
@@ -274,7 +222,7 @@ pub(crate) async fn run(
                 start = tokio::select! {
                     biased;
                     () = stop.cancelled() => return Err(EngineError::Stopped),
-                    answer = async { tokio::time::sleep(pause).await; ask_patiently(net, job, None).await } => {
+                    answer = async { tokio::time::sleep(pause).await; ask_patiently(net, job, None, None).await } => {
                         let (mut answer, asked) = answer?;
                         if let Some(error) = answer.unasked_part() {
                             return Err(error);

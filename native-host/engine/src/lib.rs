@@ -5,6 +5,7 @@
 //! whole and verified, and never in place of another.
 
 mod answer;
+mod auth;
 mod checksum;
 mod digest;
 mod download;
@@ -18,6 +19,7 @@ mod monitor;
 mod mp4;
 mod mux;
 mod net;
+mod netrc;
 mod part;
 mod probe;
 mod proxy;

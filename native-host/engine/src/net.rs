@@ -7,6 +7,7 @@
 mod clients;
 mod failure;
 mod headers;
+mod logins;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,15 +20,19 @@ use url::Url;
 use crate::hosts::Slot;
 use crate::ranges::Span;
 use crate::source::{self, Method, Source};
-use crate::{EngineError, EngineOptions, Login, answer};
+use crate::{EngineError, EngineOptions, answer};
 
 use clients::{Clients, Pool};
 pub(crate) use failure::status_error;
+use headers::Hop;
+use logins::Logins;
 
 /// Redirects followed before giving up.
 const MAX_REDIRECTS: usize = 10;
 /// How often a waiting reader looks up to see whether it is still wanted.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
+/// Largest rest of a challenge that is read for the sake of its connection.
+const MAX_DRAINED: u64 = 64 * 1024;
 /// Bytes that tell a page or a playlist from a file.
 const PEEKED: usize = 512;
 
@@ -44,6 +49,7 @@ pub(crate) enum Lane {
 #[derive(Debug, Clone)]
 pub(crate) struct Net {
     pool: Arc<Pool>,
+    logins: Arc<Logins>,
     options: Arc<EngineOptions>,
 }
 
@@ -63,7 +69,8 @@ pub(crate) struct Answer {
 
 impl Net {
     pub(crate) fn new(options: Arc<EngineOptions>) -> Result<Self, EngineError> {
-        Ok(Self { pool: Arc::new(Pool::new(Arc::clone(&options))?), options })
+        let logins = Arc::new(Logins::new(options.netrc.clone()));
+        Ok(Self { pool: Arc::new(Pool::new(Arc::clone(&options))?), logins, options })
     }
 
     pub(crate) fn options(&self) -> &EngineOptions {
@@ -79,6 +86,19 @@ impl Net {
         range: Option<Span>,
         lane: Lane,
     ) -> Result<Answer, EngineError> {
+        self.ask_if(visitor, url, range, None, lane).await
+    }
+
+    /// The same for a range that is wanted only while the validator `if_range` is right: any other server state is
+    /// answered whole.
+    pub(crate) async fn ask_if(
+        &self,
+        visitor: &Source,
+        url: &Url,
+        range: Option<Span>,
+        if_range: Option<&str>,
+        lane: Lane,
+    ) -> Result<Answer, EngineError> {
         let clients = self.pool.through(visitor.proxy.as_ref())?;
         let mut url = url.clone();
         let mut method = visitor.method;
@@ -92,7 +112,8 @@ impl Net {
                 Lane::Own => Some(self.options.hosts.slot(&url).await),
                 Lane::Shared => None,
             };
-            let response = self.send(&clients, visitor, method, &url, range, lane, at_home).await?;
+            let hop = Hop { visitor, method, url: &url, range, if_range, at_home };
+            let response = self.answered(&clients, &hop, lane).await?;
             let status = response.status().as_u16();
             let location = matches!(status, 301 | 302 | 303 | 307 | 308)
                 .then(|| answer::text(response.headers(), header::LOCATION))
@@ -133,43 +154,71 @@ impl Net {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Sends a request, and says who one is as long as the server asks and there is something new to say.
+    async fn answered(
+        &self,
+        clients: &Clients,
+        hop: &Hop<'_>,
+        lane: Lane,
+    ) -> Result<reqwest::Response, EngineError> {
+        let mut attempt = self.logins.attempt(hop.visitor, hop.url, hop.method, hop.at_home);
+        loop {
+            let mut headers = headers::of(hop);
+            if attempt.replaces_header() {
+                headers.remove(header::AUTHORIZATION);
+            }
+            if let Some(authorization) = attempt.authorization() {
+                headers.insert(header::AUTHORIZATION, authorization);
+            }
+            let mut response = self.send(clients, hop, headers, lane).await?;
+            if response.status() != 401 || !attempt.challenged(response.headers()).await? {
+                return Ok(response);
+            }
+            // A connection is worth reusing when the rest of its answer is short.
+            let short = response.content_length().is_some_and(|length| length <= MAX_DRAINED);
+            while short && matches!(tokio::time::timeout(TICK, response.chunk()).await, Ok(Ok(Some(_)))) {}
+        }
+    }
+
     async fn send(
         &self,
         clients: &Clients,
-        visitor: &Source,
-        method: Method,
-        url: &Url,
-        range: Option<Span>,
+        hop: &Hop<'_>,
+        headers: HeaderMap,
         lane: Lane,
-        at_home: bool,
     ) -> Result<reqwest::Response, EngineError> {
-        let mut bare = url.clone();
-        // User info in an address is a credential: it goes out as a header, and only at home.
-        let login = visitor.login.clone().or_else(|| Login::of_url(url)).filter(|_| at_home);
+        let mut bare = hop.url.clone();
+        // User info is a credential: it goes out as a header or not at all.
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
-        let client = clients.lane(lane);
-        let mut request = match method {
-            Method::Get => client.get(bare),
-            Method::Post => client.post(bare).body(visitor.body.clone().unwrap_or_default()),
-        };
-        request = request.headers(headers::of(visitor, method, url, range, at_home));
-        if let Some(login) = login {
-            request = request.basic_auth(login.user, Some(login.password));
-        }
-        match tokio::time::timeout(self.options.patience, request.send()).await {
-            Err(_) => Err(EngineError::Timeout { host: url.host_str().unwrap_or_default().to_owned() }),
-            Ok(Err(error)) => Err(failure::classify(&error, url, clients.proxy_for(url))),
-            Ok(Ok(response)) if response.status() == 407 => Err(match clients.proxy_for(url) {
-                Some(host) => EngineError::ProxyFailed {
-                    host,
-                    reason: "it wants a name and a password, or others".to_owned(),
-                    refused: true,
-                },
-                None => EngineError::LoginRequired { status: 407 },
-            }),
-            Ok(Ok(response)) => Ok(response),
+        let mut lane = self.pool.lane(hop.url, lane);
+        loop {
+            let client = clients.lane(lane);
+            let request = match hop.method {
+                Method::Get => client.get(bare.clone()),
+                Method::Post => client.post(bare.clone()).body(hop.visitor.body.clone().unwrap_or_default()),
+            };
+            let proxy = || clients.proxy_for(hop.url);
+            let request = request.headers(headers.clone()).send();
+            match tokio::time::timeout(self.options.patience, request).await {
+                Err(_) => {
+                    return Err(EngineError::Timeout {
+                        host: hop.url.host_str().unwrap_or_default().to_owned(),
+                    });
+                }
+                Ok(Err(error)) if lane == Lane::Own && failure::is_protocol_refused(&error) => {
+                    self.pool.speaks_http2_only(hop.url);
+                    lane = Lane::Shared;
+                }
+                Ok(Err(error)) => return Err(failure::classify(&error, hop.url, proxy())),
+                Ok(Ok(response)) if response.status() == 407 => {
+                    return Err(match proxy() {
+                        Some(host) => failure::proxy_wants_login(host),
+                        None => EngineError::LoginRequired { status: 407 },
+                    });
+                }
+                Ok(Ok(response)) => return Ok(response),
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn expected(net: &Net, job: &Job, filename: &str) -> Result<Opt
 
 async fn fetch(net: &Net, job: &Job, url: &Url) -> Result<String, EngineError> {
     let places = [url.clone()].into();
-    let (mut answer, _) = file::ask_places(net, &job.source.visiting(), places, None).await?;
+    let (mut answer, _) = file::ask_places(net, &job.source.visiting(), places, None, None).await?;
     if let Some(error) = answer.unasked_part() {
         return Err(error);
     }

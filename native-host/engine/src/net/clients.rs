@@ -15,6 +15,8 @@ use crate::{EngineError, EngineOptions, Proxy};
 const IDLE_CONNECTIONS: usize = 32;
 /// Proxies whose clients are kept. Dropping one closes idle connections and nothing else.
 const MAX_KEPT: usize = 16;
+/// Servers without HTTP/1.1 that are remembered; forgetting one costs a failed connection.
+const MAX_HTTP2_ONLY: usize = 64;
 
 /// All clients of an engine.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Pool {
     usual: Arc<Clients>,
     /// The latest used last.
     kept: Mutex<Vec<Arc<Clients>>>,
+    /// Servers whose TLS offers HTTP/2 and nothing else.
+    http2_only: Mutex<Vec<String>>,
 }
 
 /// One way out.
@@ -55,7 +59,7 @@ impl Pool {
                 })?,
         };
         let usual = Arc::new(Clients::new(&options, &certificates, options.proxy.clone())?);
-        Ok(Self { options, certificates, usual, kept: Mutex::default() })
+        Ok(Self { options, certificates, usual, kept: Mutex::default(), http2_only: Mutex::default() })
     }
 
     /// The clients for a proxy, or for none in particular.
@@ -73,6 +77,28 @@ impl Pool {
         }
         kept.push(Arc::clone(&clients));
         Ok(clients)
+    }
+
+    /// The lane that leads to this server.
+    pub(super) fn lane(&self, url: &Url, lane: Lane) -> Lane {
+        let known = self.http2_only.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_empty() || !known.contains(&url.origin().ascii_serialization()) {
+            lane
+        } else {
+            Lane::Shared
+        }
+    }
+
+    /// Its TLS refused HTTP/1.1.
+    pub(super) fn speaks_http2_only(&self, url: &Url) {
+        let mut known = self.http2_only.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = url.origin().ascii_serialization();
+        if !known.contains(&place) {
+            if known.len() >= MAX_HTTP2_ONLY {
+                known.remove(0);
+            }
+            known.push(place);
+        }
     }
 }
 

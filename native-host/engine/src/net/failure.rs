@@ -9,6 +9,8 @@ use url::Url;
 
 use crate::EngineError;
 
+const PROXY_LOGIN: &str = "it wants a name and a password, or others";
+
 /// A failed request or a broken body as a fact, without the address. `proxy` is the host and port of the one the
 /// request went through.
 pub(super) fn classify(error: &reqwest::Error, url: &Url, proxy: Option<String>) -> EngineError {
@@ -36,6 +38,17 @@ pub(super) fn classify(error: &reqwest::Error, url: &Url, proxy: Option<String>)
     }
 }
 
+/// 407 or its like.
+pub(super) fn proxy_wants_login(host: String) -> EngineError {
+    EngineError::ProxyFailed { host, reason: PROXY_LOGIN.to_owned(), refused: true }
+}
+
+/// The server's TLS offers no protocol of ours (RFC 7301 section 3.2): it wants HTTP/2 where HTTP/1.1 was offered.
+pub(super) fn is_protocol_refused(error: &reqwest::Error) -> bool {
+    let refused = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+    error.source().and_then(tls_cause).is_some_and(|tls| *tls == refused)
+}
+
 /// The TLS failure somewhere behind an error. An I/O error hides what it was made from, so both ways are followed.
 fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(found) = error.downcast_ref::<rustls::Error>() {
@@ -55,9 +68,7 @@ fn proxy_cause(error: &(dyn std::error::Error + 'static)) -> Option<(String, boo
         let words = error.to_string();
         if let Some(detail) = words.strip_prefix("tunnel error: ") {
             return Some(match detail {
-                "proxy authorization required" => {
-                    ("it wants a name and a password, or others".to_owned(), true)
-                }
+                "proxy authorization required" => (PROXY_LOGIN.to_owned(), true),
                 "unsuccessful" => ("it refuses to connect to this server".to_owned(), false),
                 "failed to create underlying connection" => {
                     ("no connection to it can be made".to_owned(), false)
@@ -67,12 +78,9 @@ fn proxy_cause(error: &(dyn std::error::Error + 'static)) -> Option<(String, boo
         }
         if let Some(detail) = words.strip_prefix("SOCKS error: ") {
             return Some(match detail {
-                "credentials not accepted" | "server does not support user/pass authentication" => {
-                    ("it wants a name and a password, or others".to_owned(), true)
-                }
-                "server implements authentication incorrectly" => {
-                    ("it wants a name and a password, or others".to_owned(), true)
-                }
+                "credentials not accepted"
+                | "server does not support user/pass authentication"
+                | "server implements authentication incorrectly" => (PROXY_LOGIN.to_owned(), true),
                 "failed to create underlying connection" => {
                     ("no connection to it can be made".to_owned(), false)
                 }

@@ -9,14 +9,21 @@ use url::Url;
 use crate::ranges::Span;
 use crate::source::{self, Method, Source};
 
-/// The request's headers for one hop; `at_home` is the place the caller's credentials are for.
-pub(super) fn of(
-    visitor: &Source,
-    method: Method,
-    url: &Url,
-    range: Option<Span>,
-    at_home: bool,
-) -> HeaderMap {
+/// One request of a chain of redirects.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hop<'a> {
+    pub(super) visitor: &'a Source,
+    pub(super) method: Method,
+    pub(super) url: &'a Url,
+    pub(super) range: Option<Span>,
+    /// The range is wanted only while this validator is right (RFC 9110 section 13.1.5).
+    pub(super) if_range: Option<&'a str>,
+    /// It goes to the place the caller's credentials are for.
+    pub(super) at_home: bool,
+}
+
+/// The request's headers, without those of a login.
+pub(super) fn of(&Hop { visitor, method, url, range, if_range, at_home }: &Hop<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &str| {
         let (Ok(name), Ok(value)) =
@@ -50,6 +57,9 @@ pub(super) fn of(
         && let Ok(value) = HeaderValue::from_str(&format!("bytes={start}-{}", end - 1))
     {
         headers.insert(header::RANGE, value);
+        if let Some(value) = if_range.and_then(|validator| HeaderValue::from_str(validator).ok()) {
+            headers.insert(header::IF_RANGE, value);
+        }
     }
     headers
 }
@@ -76,6 +86,10 @@ mod tests {
         source
     }
 
+    fn hop<'a>(visitor: &'a Source, url: &'a Url, at_home: bool) -> Hop<'a> {
+        Hop { visitor, method: Method::Get, url, range: None, if_range: None, at_home }
+    }
+
     fn sent(headers: &HeaderMap, name: &str) -> Vec<String> {
         headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
     }
@@ -83,14 +97,16 @@ mod tests {
     #[test]
     fn at_home_the_caller_is_known_and_elsewhere_not() {
         let visitor = visitor();
-        let home = of(&visitor, Method::Get, &visitor.url, Some((10, 20)), true);
+        let home =
+            of(&Hop { range: Some((10, 20)), if_range: Some("\"1\""), ..hop(&visitor, &visitor.url, true) });
         assert_eq!(sent(&home, "authorization"), ["Bearer x"]);
         assert_eq!(sent(&home, "cookie"), ["from=field"]);
         assert_eq!(sent(&home, "range"), ["bytes=10-19"]);
+        assert_eq!(sent(&home, "if-range"), ["\"1\""]);
         assert_eq!(sent(&home, "accept-encoding"), ["identity"]);
         assert!(sent(&home, "x-bad").is_empty());
-        let away = of(&visitor, Method::Get, &Url::parse("http://b.example/").unwrap(), None, false);
-        for name in ["authorization", "cookie", "x-api-key", "referer", "range"] {
+        let away = of(&hop(&visitor, &Url::parse("http://b.example/").unwrap(), false));
+        for name in ["authorization", "cookie", "x-api-key", "referer", "range", "if-range"] {
             assert!(sent(&away, name).is_empty(), "{name}");
         }
     }
