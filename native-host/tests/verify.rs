@@ -48,7 +48,7 @@ fn the_history_is_checked_with_the_daemon_and_without() {
 
     // One flipped bit, one file gone, one untouched.
     let changed = daemon.downloads().join("a.bin");
-    let mut wrong = bytes.clone();
+    let mut wrong = bytes;
     wrong[1_234_567] ^= 1;
     std::fs::write(&changed, &wrong).unwrap();
     std::fs::remove_file(daemon.downloads().join("b.bin")).unwrap();
