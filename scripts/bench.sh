@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Measures Weir beside its peers, in the same run on the same machine: only the ratios mean something.
 #
-#   scripts/bench.sh http [SCENARIO…] [--rounds N] [--verbose]
+#   scripts/bench.sh http [SCENARIO…] [--rounds N] [--mib N] [--seed N] [--verbose]
 #       downloads beside aria2c, aria2-next and curl, tuned and as they come; without names every scenario:
 #       A       eight connections at 2 MB/s each: time ÷ ideal
 #       B       the same with one of them slow, silent, or reset
+#       C       one file of 1 GiB (--mib) at full speed: to memory, with TLS, to disk; time, CPU, memory
 #       E       2,000 files of 16 KiB in one command, to memory and to disk
-#       --verbose prints each answer the paced server gave
+#       G       kill -9 at 50 random moments (--seed): what each costs
+#       limit   1 MB/s for one file and for three: error in %
+#       first   20 GB begin: from the server's first byte to the first byte in the file
+#       --verbose prints each answer the paced server gave (A, B)
 #   scripts/bench.sh daemon [--rounds N]
 #       start to listening, memory and CPU when idle
 #

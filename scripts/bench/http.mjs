@@ -4,12 +4,16 @@ import { loadavg } from 'node:os';
 import { startBench } from './http/bench.mjs';
 import { badConnection } from './http/bad-connection.mjs';
 import { even } from './http/even.mjs';
+import { firstByte } from './http/first-byte.mjs';
+import { fullSpeed } from './http/full-speed.mjs';
+import { killed } from './http/killed.mjs';
+import { limit } from './http/limit.mjs';
 import { versions } from './http/peers.mjs';
 import { smallFiles } from './http/small-files.mjs';
 
-const scenarios = { A: even, B: badConnection, E: smallFiles };
+const scenarios = { A: even, B: badConnection, C: fullSpeed, E: smallFiles, G: killed, limit, first: firstByte };
 
-const asked = process.argv.slice(2).filter((word, at, all) => !word.startsWith('--') && !['--rounds', '--mib'].includes(all[at - 1]));
+const asked = process.argv.slice(2).filter((word, at, all) => !word.startsWith('--') && !['--rounds', '--mib', '--seed'].includes(all[at - 1]));
 const unknown = asked.filter((name) => !scenarios[name]);
 if (unknown.length) {
   console.error(`no scenario ${unknown.join(', ')}; there are ${Object.keys(scenarios).join(' ')}`);

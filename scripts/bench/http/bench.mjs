@@ -29,9 +29,9 @@ export async function startBench(bytes) {
       return server;
     },
 
-    async nginx(directives) {
+    async nginx(directives, scheme) {
       servers += 1;
-      const server = await nginx(folder(`nginx-${servers}`), root, directives);
+      const server = await nginx(folder(`nginx-${servers}`), root, directives, scheme);
       closers.push(server.close);
       return server;
     },
@@ -52,11 +52,11 @@ export async function startBench(bytes) {
     run: (command, args, more = {}) => measured(folder('time'), command, args, more),
 
     /** One measured run for one file, which is verified and removed. */
-    async fetch(contender, url, expected, parent) {
+    async fetch(contender, url, expected, parent, environment) {
       const out = await this.fresh(parent);
       const name = 'result.bin';
       const [command, args] = contender.command({ url, folder: out, name });
-      const figures = await this.run(command, args, { env: this.environment() });
+      const figures = await this.run(command, args, { env: { ...this.environment(), ...environment } });
       await verify(path.join(out, name), expected, contender.name);
       await rm(out, { recursive: true });
       return figures;
