@@ -77,22 +77,41 @@ export async function verify(name, expected, who) {
   if (found !== expected) throw new Error(`${who} brought a wrong file: ${found} instead of ${expected}`);
 }
 
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) endGroup(child);
+});
+
+/** Starts a command that does not outlive the suite, nor does what it starts: they are a group of their own. */
+export function start(command, args, options = {}) {
+  const child = spawn(command, args, { ...options, detached: true });
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
+
+function endGroup(child) {
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It ended by itself meanwhile.
+  }
+}
+
 /** Runs a command to its end: `{ wall, cpu, rss }` in seconds, CPU-seconds (user and system) and bytes at the peak. */
 export async function measured(report, command, args, options = {}) {
   // GNU time asks the kernel (wait4), so that short-lived peaks and threads are counted.
-  const start = process.hrtime.bigint();
-  const child = spawn('/usr/bin/time', ['-q', '-o', report, '-f', '%e %U %S %M', command, ...args], {
+  const began = process.hrtime.bigint();
+  const child = start('/usr/bin/time', ['-q', '-o', report, '-f', '%e %U %S %M', command, ...args], {
     ...options,
-    // A group of its own: one signal reaches whatever the command started.
-    detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let said = '';
   child.stderr.on('data', (text) => { said = (said + text).slice(-2000); });
-  const hangs = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), HANGS_AFTER_MS);
+  const hangs = setTimeout(() => endGroup(child), HANGS_AFTER_MS);
   const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
   clearTimeout(hangs);
-  const wall = Number(process.hrtime.bigint() - start) / 1e9;
+  const wall = Number(process.hrtime.bigint() - began) / 1e9;
   if (code !== 0) throw new Error(`${command} ended with ${code} after ${wall.toFixed(1)} s: ${said}`);
   const [, user, system, kib] = (await readFile(report, 'utf8')).trim().split(/\s+/).map(Number);
   return { wall, cpu: user + system, rss: kib * 1024 };

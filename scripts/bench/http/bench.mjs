@@ -79,7 +79,7 @@ export async function startBench(bytes) {
 /** The table of runs against a paced server; `ideals` are columns of title and seconds. */
 export function pacedTable(runs, ideals) {
   table([
-    ['', 'wall s', 'min', 'max', ...Object.keys(ideals), 'connections', 'at once', 'sent twice KiB'],
+    ['', ...SPREAD, ...Object.keys(ideals), 'connections', 'at once', 'sent twice KiB'],
     ...[...runs].map(([name, figures]) => {
       const of = (figure) => median(figures.map((one) => one[figure]));
       return [
@@ -90,8 +90,11 @@ export function pacedTable(runs, ideals) {
   ]);
 }
 
-/** Median, least and most of the wall times, as cells. */
+/** Titles of what `spread` answers. */
+export const SPREAD = ['runs', 'wall s', 'min', 'max'];
+
+/** How many runs there were; median, least and most of their wall times. */
 export function spread(figures) {
   const walls = figures.map((one) => one.wall);
-  return [median(walls), Math.min(...walls), Math.max(...walls)].map((seconds) => seconds.toFixed(3));
+  return [figures.length, ...[median(walls), Math.min(...walls), Math.max(...walls)].map((seconds) => seconds.toFixed(3))];
 }

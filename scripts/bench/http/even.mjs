@@ -2,7 +2,7 @@
 
 import path from 'node:path';
 import { alternate, fill, median, table } from '../measure.mjs';
-import { pacedTable, spread } from './bench.mjs';
+import { SPREAD, pacedTable, spread } from './bench.mjs';
 import { aria2c, aria2cAsIs, aria2Next, aria2NextAsIs, present, weir } from './peers.mjs';
 
 const MIB = 48;
@@ -25,13 +25,13 @@ export async function even(bench) {
   pacedTable(runs, { '÷ ideal': ideal });
 
   const limited = await bench.nginx(`limit_rate ${RATE};`);
-  const again = await alternate(bench.rounds(2), present(weir, aria2c, aria2Next), (contender) => (
+  const again = await alternate(bench.rounds(1), present(weir, aria2c, aria2Next), (contender) => (
     bench.fetch(contender, `${limited.url}/even.bin`, expected)
   ));
   console.log('   The same from nginx, whose limit_rate begins anew with each request and gives its first second at once:');
   console.log('   no ideal holds there, and whoever asks for smaller ranges gets more.');
   table([
-    ['', 'wall s', 'min', 'max', `÷ ${ideal.toFixed(3)} s`],
+    ['', ...SPREAD, `÷ ${ideal.toFixed(3)} s`],
     ...[...again].map(([name, figures]) => [
       name, ...spread(figures), (median(figures.map((one) => one.wall)) / ideal).toFixed(3),
     ]),

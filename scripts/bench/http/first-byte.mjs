@@ -1,11 +1,10 @@
 // first: a file of 20 GB begins. From the first byte the server sends to the first byte in the file, on a disk if there is
 // one: whoever sets the whole file aside first keeps people waiting.
 
-import { spawn } from 'node:child_process';
 import { open, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { alternate, diskFolder, median, table } from '../measure.mjs';
+import { alternate, diskFolder, median, start, table } from '../measure.mjs';
 import { aria2c, aria2cAsIs, aria2Next, aria2NextAsIs, curl, present, weir } from './peers.mjs';
 
 const TOTAL = 20e9;
@@ -52,7 +51,7 @@ async function once(bench, server, contender, place, beginning) {
   const folder = await bench.fresh(place.folder);
   const name = 'large.bin';
   const [program, args] = contender.command({ url: server.url, folder, name });
-  const child = spawn(program, args, { env: bench.environment(), stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = start(program, args, { env: bench.environment(), stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve, reject) => child.once('error', reject).once('exit', resolve));
   let shown;
   let text = '';

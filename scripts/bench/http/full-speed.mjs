@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { alternate, diskFolder, fill, median, option, table } from '../measure.mjs';
-import { spread } from './bench.mjs';
+import { SPREAD, spread } from './bench.mjs';
 import { aria2c, aria2cAsIs, aria2Next, aria2NextAsIs, curl, present, weir } from './peers.mjs';
 
 const shell = (script) => ({ url, folder, name }) => ['sh', ['-c', script, 'sh', url, `${folder}/${name}`]];
@@ -52,7 +52,7 @@ export async function fullSpeed(bench) {
 function print(runs, bytes) {
   const of = (name, figure) => median(runs.get(name).map((one) => one[figure]));
   table([
-    ['', 'wall s', 'min', 'max', 'CPU s/GB', 'peak MiB', 'wall ÷ curl', 'CPU ÷ curl'],
+    ['', ...SPREAD, 'CPU s/GB', 'peak MiB', 'wall ÷ curl', 'CPU ÷ curl'],
     ...[...runs].map(([name, figures]) => [
       name, ...spread(figures),
       (of(name, 'cpu') / (bytes / 1e9)).toFixed(2),

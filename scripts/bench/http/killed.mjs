@@ -1,10 +1,9 @@
 // G: kill -9 at random moments, the same command again until the file is whole. The server's count says what was fetched
 // for nothing: all it sent, less the file.
 
-import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { fill, median, option, table, verify } from '../measure.mjs';
+import { fill, median, option, start, table, verify } from '../measure.mjs';
 import { journalled } from './journal.mjs';
 import { aria2c, aria2Next, present, weir } from './peers.mjs';
 
@@ -45,16 +44,18 @@ export async function killed(bench) {
   const lost = rows.map((row) => row.lost);
   console.log(`   lost by a kill: median ${seconds(median(lost))} s, most ${seconds(Math.max(...lost))} s; by all, as the server counts: ${mb(total.again)} MB`);
 
-  const fetchedAgain = [[weir.name, total.kills, total.again]];
+  const fetchedAgain = [[weir.name, rows, total.again]];
   for (const peer of present(aria2c, aria2Next)) {
     // Told to go on where they stopped, which weir does unasked.
     const resuming = { ...peer, command: (what) => { const [program, args] = peer.command(what); return [program, ['-c', ...args]]; } };
     const { kills, sent } = await untilWhole(bench, resuming, files, PEER_KILLS, random(seed));
-    fetchedAgain.push([`${peer.name} -c`, kills.length, sent - BYTES]);
+    fetchedAgain.push([`${peer.name} -c`, kills, sent - BYTES]);
   }
   table([
-    ['', 'kills', 'fetched again MB', 's of data a kill'],
-    ...fetchedAgain.map(([name, kills, again]) => [name, kills, mb(again), seconds(again / kills)]),
+    ['', 'kills', 'mean life s', 'fetched again MB', 's of data a kill'],
+    ...fetchedAgain.map(([name, kills, again]) => [
+      name, kills.length, (kills.reduce((sum, kill) => sum + kill.alive, 0) / kills.length).toFixed(2), mb(again), seconds(again / kills.length),
+    ]),
   ]);
 }
 
@@ -85,7 +86,7 @@ async function untilWhole(bench, contender, { file, expected, server }, most, ch
 /** One run, killed after so many milliseconds unless it is done before. */
 async function lives(program, args, env, after) {
   const began = process.hrtime.bigint();
-  const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = start(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const timer = after && setTimeout(() => child.kill('SIGKILL'), after);
   const [code, signal] = await new Promise((resolve, reject) => (
     child.once('error', reject).once('close', (...how) => resolve(how))

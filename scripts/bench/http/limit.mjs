@@ -4,10 +4,9 @@
 // The whole is the time a person waits; the line is all that the server sent in that time, thrown away or not; the
 // windows are what was taken out of sockets, once the buffers behind them are full and as long as there is something left.
 
-import { spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fill, table, verify } from '../measure.mjs';
+import { fill, start, table, verify } from '../measure.mjs';
 
 const LIMIT = 1e6;
 const FILES = 3;
@@ -63,7 +62,7 @@ async function once(bench, { name, file, names, command }, folder, expected) {
   await mkdir(home, { recursive: true });
   await mkdir(out);
   const { program, args, env, input, drive } = command(out, server.url);
-  const child = spawn(program, args, {
+  const child = start(program, args, {
     env: { ...bench.environment(), WEIR_HOME: home, ...env },
     stdio: [input ? 'pipe' : 'ignore', 'ignore', 'ignore'],
   });

@@ -1,9 +1,8 @@
 // An nginx of our own, with its own configuration, folder and port.
 
-import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { freePort } from '../measure.mjs';
+import { freePort, start } from '../measure.mjs';
 
 export const NGINX = process.env.NGINX || '/usr/sbin/nginx';
 
@@ -26,7 +25,7 @@ http {
   server { listen 127.0.0.1:${port} ${ssl}; root ${root}; ${directives} }
 }
 `);
-  const child = spawn(NGINX, ['-p', own, '-c', path.join(own, 'nginx.conf'), '-g', 'daemon off;'], { stdio: 'inherit' });
+  const child = start(NGINX, ['-p', own, '-c', path.join(own, 'nginx.conf'), '-g', 'daemon off;'], { stdio: 'inherit' });
   const close = () => child.kill('SIGTERM');
   for (let tries = 0; tries < 200; tries += 1) {
     if (child.exitCode !== null) throw new Error('nginx did not start');

