@@ -46,7 +46,6 @@ impl Transfer<'_> {
         };
         let mut batch = BatchUp::new(at);
         let mut heard = Instant::now();
-        let mut productive = !self.parallel;
         let ended = loop {
             let polled = tokio::select! {
                 biased;
@@ -69,9 +68,6 @@ impl Transfer<'_> {
                     }
                     check.drain(..n);
                     bytes::Buf::advance(&mut chunk, n);
-                }
-                if !std::mem::replace(&mut productive, true) {
-                    self.productive.fetch_add(1, Ordering::Relaxed);
                 }
                 match &mut unpack {
                     None if !self.job.limit.is_limited() => batch.push(chunk),

@@ -5,7 +5,7 @@
 //! as long as a byte is missing there is a connection at work on it, or the try has ended with a reason.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,6 @@ pub(super) struct Transfer<'a> {
     pub(super) handed: AtomicU64,
     /// The first answer, which has no end, still flows: whatever it brings is of one piece.
     pub(super) open_flows: AtomicBool,
-    /// Answers that brought something and have not yet been followed by another connection.
-    pub(super) productive: AtomicUsize,
     pub(super) parallel: bool,
 }
 
@@ -107,7 +105,6 @@ impl<'a> Transfer<'a> {
             delay: AtomicU64::new(0),
             handed: AtomicU64::new(0),
             open_flows: AtomicBool::new(false),
-            productive: AtomicUsize::new(0),
             parallel,
         }
     }
@@ -193,7 +190,10 @@ impl<'a> Transfer<'a> {
                             hired.push(Duration::ZERO);
                         }
                     }
-                    hired.extend(vec![Duration::ZERO; self.growth(alive.len(), &mut growth, pace.rate())]);
+                    // As many again as there are, once all of them have brought something: 1, 2, 4, 8.
+                    if samples.iter().all(|sample| sample.received > 0) {
+                        hired.extend(vec![Duration::ZERO; self.growth(alive.len(), &mut growth, pace.rate())]);
+                    }
                     let young = now < YOUTH && alive.len() < growth.most;
                     tick = tokio::time::Instant::now() + if young { GROWTH_EVERY } else { CARE_EVERY };
                 }
@@ -223,8 +223,7 @@ impl<'a> Transfer<'a> {
             && !self.writer.is_saturated()
     }
 
-    /// How many connections to add: one for each that is productive, so 1, 2, 4, 8, and more only while they pay; none
-    /// while the disk cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck,
+    /// How many connections to add: as many as there are, but beyond [`CHEAP`] only while they pay; none while the disk cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck,
     /// and bytes that arrive in order are hashed from memory instead of being read again.
     fn growth(&self, count: usize, growth: &mut Growth, rate: f64) -> usize {
         if count >= growth.most
@@ -243,9 +242,8 @@ impl<'a> Transfer<'a> {
         {
             return 0;
         }
-        let productive = self.productive.load(Ordering::Relaxed);
-        let more = productive.min(growth.most - count).min(if count < CHEAP { CHEAP - count } else { CHEAP });
-        self.productive.fetch_sub(more, Ordering::Relaxed);
+        let most = if count < CHEAP { growth.most.min(CHEAP) } else { growth.most };
+        let more = count.min(most - count);
         if more > 0 {
             growth.last = Some((now, rate));
         }
