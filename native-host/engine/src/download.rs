@@ -14,12 +14,13 @@ use url::Url;
 use crate::journal::{FinishedState, HlsState, Record, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
-use crate::part::{self, Part};
+use crate::part::{self, Part, Scans};
 use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, hls, resolve};
 
 /// What the first answers led to.
 enum Plan {
     File(Box<(Part, file::Start)>),
+    Small(Box<(file::Place, Answer)>),
     Hls(Box<Stream>),
 }
 
@@ -33,6 +34,7 @@ struct Stream {
 /// Runs a job; see [`crate::Engine::download`].
 pub(crate) async fn run(
     net: &Net,
+    scans: &Scans,
     job: &Job,
     monitor: &Arc<Monitor>,
     stop: &CancellationToken,
@@ -43,7 +45,7 @@ pub(crate) async fn run(
     }
     part::prepare_directory(&job.directory)?;
     let key = part::key_of(&job.source);
-    let mut adopted = Part::adopt(&job.directory, job.filename.as_deref(), &job.partial, &key)?;
+    let mut adopted = Part::adopt(scans, &job.directory, job.filename.as_deref(), &job.partial, &key)?;
     if let Some((part, Record { boot, state: State::Finished(state), key })) = adopted {
         monitor.set_filename(&part.names.filename);
         let again = state.clone();
@@ -63,6 +65,10 @@ pub(crate) async fn run(
         Plan::File(plan) => {
             let (part, start) = *plan;
             file::run(net, job, monitor, stop, part, start).await
+        }
+        Plan::Small(plan) => {
+            let (place, answer) = *plan;
+            file::run_small(net, job, monitor, stop, place, answer).await
         }
         Plan::Hls(plan) => {
             let Stream { part, ready, before } = *plan;
@@ -138,7 +144,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         sha256,
         quality: state.quality.clone(),
         duration: state.duration_ms.map(Duration::from_millis),
-        journal,
+        journal: Some(journal),
     };
     if let Ok(mut file) = File::open(&working) {
         let same = digest::of_file(&mut file, None)
@@ -191,6 +197,14 @@ async fn plan_file(
         job.filename.clone().or_else(|| resolve::url_name(&answer.url, &job.source.url)).unwrap_or_default();
     for expected in [&promised, &resolve::url_name(&job.source.url, &job.source.url).unwrap_or_default()] {
         resolve::refuse_page(&mut answer, expected).await?;
+    }
+    if kept.is_none() && file::is_small(job, &answer) {
+        let place = if job.remember {
+            file::Place::Reserved(reserve(job, monitor, kept, &name, key)?)
+        } else {
+            file::Place::Free(name)
+        };
+        return Ok(Plan::Small(Box::new((place, answer))));
     }
     let part = reserve(job, monitor, kept, &name, key)?;
     Ok(Plan::File(Box::new((part, file::Start::Whole { answer: Box::new(answer), asked }))))

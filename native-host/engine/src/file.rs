@@ -8,6 +8,7 @@ mod origin;
 mod pace;
 mod receive;
 mod reopen;
+mod small;
 mod transfer;
 mod worker;
 
@@ -30,6 +31,7 @@ use crate::writer::{Facts, SharedMap, Writer, lock};
 use crate::{Algorithm, Checksum, EngineError, Finished, Job, Kind, sums};
 
 pub(crate) use reopen::reopen;
+pub(crate) use small::{Place, is_small, run as run_small};
 use transfer::Transfer;
 
 /// Bytes read again to see whether old and new content agree.
@@ -294,7 +296,7 @@ async fn finish(written: crate::writer::Written, wanted: Option<Expected>) -> Re
             sha256: digests.sha256,
             quality: None,
             duration: None,
-            journal,
+            journal: Some(journal),
         })
     });
     finishing.await.map_err(|error| EngineError::Internal(error.to_string()))?

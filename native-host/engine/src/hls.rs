@@ -268,7 +268,7 @@ fn conclude(
     let journal = part.names.journal();
     let path = part.finish(output, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration, journal })
+    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration, journal: Some(journal) })
 }
 
 /// Size and hash of a result that is what was promised, and on the disk for good.

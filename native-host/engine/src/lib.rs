@@ -153,6 +153,9 @@ pub struct Job {
     pub checksum: Option<Checksum>,
     /// What happens to a partial file that is already there.
     pub partial: Partial,
+    /// Until [`Finished::settle`] the same job again, also after a crash, ends with the file that is there. Without it
+    /// that holds for large files only, and small ones cost the disk less.
+    pub remember: bool,
     /// Changeable while the job runs.
     pub limit: Arc<RateLimit>,
 }
@@ -172,6 +175,7 @@ impl Job {
             connections: 8,
             checksum: None,
             partial: Partial::Fresh,
+            remember: true,
             limit: Arc::new(RateLimit::default()),
         }
     }
@@ -194,8 +198,8 @@ pub struct Finished {
     pub quality: Option<String>,
     /// By the playlist, for streams.
     pub duration: Option<Duration>,
-    /// Still there, so that a crash before [`Finished::settle`] is understood.
-    journal: PathBuf,
+    /// Still there, so that a crash before [`Finished::settle`] is understood; none when nothing was left.
+    journal: Option<PathBuf>,
 }
 
 impl Finished {
@@ -206,7 +210,7 @@ impl Finished {
     /// # Errors
     /// The journal exists and cannot be removed.
     pub fn settle(&self) -> std::io::Result<()> {
-        part::settle(&self.journal, &self.filename)
+        self.journal.as_deref().map_or(Ok(()), |journal| part::settle(journal, &self.filename))
     }
 }
 
@@ -214,6 +218,7 @@ impl Finished {
 #[derive(Debug, Clone)]
 pub struct Engine {
     net: net::Net,
+    scans: Arc<part::Scans>,
 }
 
 impl Engine {
@@ -222,7 +227,7 @@ impl Engine {
     /// # Errors
     /// The TLS library cannot be set up.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        Ok(Self { net: net::Net::new(Arc::new(options))? })
+        Ok(Self { net: net::Net::new(Arc::new(options))?, scans: Arc::default() })
     }
 
     /// Brings `job` home; [`Finished::settle`] ends it. Progress is told through `monitor`. Cancelling `stop` ends it with
@@ -236,7 +241,12 @@ impl Engine {
         monitor: Arc<Monitor>,
         stop: CancellationToken,
     ) -> Result<Finished, EngineError> {
-        download::run(&self.net, &job, &monitor, &stop).await
+        let outcome = download::run(&self.net, &self.scans, &job, &monitor, &stop).await;
+        if outcome.as_ref().map_or(true, |finished| finished.journal.is_some()) {
+            // It left, or may have left, something that the next job is to find.
+            self.scans.forget(&job.directory);
+        }
+        outcome
     }
 
     /// Looks what is behind an address: kind, name, size, qualities.

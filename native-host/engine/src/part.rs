@@ -3,10 +3,13 @@
 //! Owns names and their reservation. Never overwrites a file it did not make. Invariant: the final name appears only
 //! by a rename that refuses to replace, and only after the bytes are synced.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use weir_media::filename;
@@ -20,6 +23,8 @@ use crate::{EngineError, Partial};
 const MAX_NUMBER: u32 = 999;
 /// How many entries of a folder are looked at when searching for a partial of the same address.
 const MAX_SCANNED: usize = 20_000;
+/// How long a look at a folder holds. A partial that appears meanwhile is somebody's who is at work on it.
+const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
 /// Paths of the working files of `filename`.
 #[derive(Debug, Clone)]
@@ -153,6 +158,32 @@ pub(crate) struct Part {
     pub(crate) key: String,
 }
 
+/// Names of the partials in folders, as looked up a moment ago: two thousand jobs for one folder look once.
+#[derive(Debug, Default)]
+pub(crate) struct Scans(Mutex<HashMap<PathBuf, Look>>);
+
+type Look = (Instant, Arc<[String]>);
+
+impl Scans {
+    fn look(&self, directory: &Path) -> Arc<[String]> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (at, _)| at.elapsed() < SCAN_HOLDS);
+        let (_, names) = known.entry(directory.to_owned()).or_insert_with(|| {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().take(MAX_SCANNED);
+            let names = entries.filter_map(|entry| {
+                entry.ok()?.file_name().into_string().ok()?.strip_suffix(".part.weir").map(str::to_owned)
+            });
+            (Instant::now(), names.collect())
+        });
+        Arc::clone(names)
+    }
+
+    /// The folder has changed.
+    pub(crate) fn forget(&self, directory: &Path) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(directory);
+    }
+}
+
 /// Makes sure the folder is there.
 pub(crate) fn prepare_directory(directory: &Path) -> Result<(), EngineError> {
     std::fs::create_dir_all(directory).map_err(EngineError::disk)
@@ -161,6 +192,7 @@ pub(crate) fn prepare_directory(directory: &Path) -> Result<(), EngineError> {
 impl Part {
     /// Finds and locks a partial to go on with, before anything is asked of the server.
     pub(crate) fn adopt(
+        scans: &Scans,
         directory: &Path,
         wanted: Option<&str>,
         partial: &Partial,
@@ -185,30 +217,26 @@ impl Part {
                     Err(Unavailable::Io(error)) => Err(EngineError::disk(error)),
                 }
             }
-            Partial::SameUrl => Ok(Self::scan(directory, wanted, key)),
+            Partial::SameUrl => Ok(Self::find(&scans.look(directory), directory, wanted, key)),
         }
     }
 
     /// Looks for an unlocked partial of the same address. The name is usually not known before the server answered,
     /// so the journals tell.
-    fn scan(directory: &Path, wanted: Option<&str>, key: &str) -> Option<(Self, Record)> {
+    fn find(names: &[String], directory: &Path, wanted: Option<&str>, key: &str) -> Option<(Self, Record)> {
         let wanted = wanted.map(filename::safe);
-        let mut found: Vec<String> = std::fs::read_dir(directory)
-            .ok()?
-            .take(MAX_SCANNED)
-            .filter_map(|entry| {
-                entry.ok()?.file_name().into_string().ok()?.strip_suffix(".part.weir").map(str::to_owned)
-            })
+        let mut found: Vec<&String> = names
+            .iter()
             .filter(|name| {
                 // The name may have got the extension of its container or its type.
                 let fits = |wanted: &String| {
                     let extended = filename::whole_extension(name)
                         .map(|extension| filename::with_extension(wanted, &extension));
                     (0..=MAX_NUMBER).any(|n| {
-                        filename::numbered(wanted, n) == *name
+                        filename::numbered(wanted, n) == **name
                             || extended
                                 .as_ref()
-                                .is_some_and(|extended| filename::numbered(extended, n) == *name)
+                                .is_some_and(|extended| filename::numbered(extended, n) == **name)
                     })
                 };
                 wanted.as_ref().is_none_or(fits)
@@ -216,7 +244,7 @@ impl Part {
             .collect();
         found.sort();
         found.into_iter().find_map(|name| {
-            let names = Names::new(directory, &name);
+            let names = Names::new(directory, name);
             match Journal::open(&names.journal()) {
                 Ok((journal, Some(record))) if record.key == key => {
                     Some((Self { names, journal, key: key.to_owned() }, record))
@@ -280,6 +308,13 @@ impl Part {
         Err(EngineError::FilenameTaken { filename: self.names.filename })
     }
 
+    /// Takes everything away: there is nothing to go on with.
+    pub(crate) fn abandon(self) {
+        if let Err(error) = remove_all(&self.names, self.journal) {
+            tracing::warn!(%error, "a working file could not be removed");
+        }
+    }
+
     /// Takes the working files away and keeps the journal.
     pub(crate) fn tidy(&self) {
         for path in self.names.working() {
@@ -288,6 +323,27 @@ impl Part {
             }
         }
     }
+}
+
+/// Lets `make` put a file under the first name like `wanted` that nobody uses; `make` must refuse to replace.
+pub(crate) fn under_free_name(
+    directory: &Path,
+    wanted: &str,
+    make: impl Fn(&Path) -> io::Result<()>,
+) -> Result<PathBuf, EngineError> {
+    let wanted = filename::safe(wanted);
+    for n in 0..=MAX_NUMBER {
+        let names = Names::new(directory, &filename::numbered(&wanted, n));
+        if exists(&names.part()) {
+            continue;
+        }
+        match make(&names.target()) {
+            Ok(()) => return Ok(names.target()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(EngineError::disk(error)),
+        }
+    }
+    Err(EngineError::FilenameTaken { filename: wanted })
 }
 
 /// Removes `journal` if it says that `filename` is finished. One that says something else, is worked with or has gone
@@ -410,17 +466,33 @@ mod tests {
         let record = part.record(state(""));
         part.journal.write(&record, false).unwrap();
         // Still locked.
-        assert!(Part::adopt(dir.path(), None, &Partial::SameUrl, "mine").unwrap().is_none());
+        assert!(
+            Part::adopt(&Scans::default(), dir.path(), None, &Partial::SameUrl, "mine").unwrap().is_none()
+        );
         assert!(matches!(
-            Part::adopt(dir.path(), None, &Partial::Named("a.bin".into()), "mine"),
+            Part::adopt(&Scans::default(), dir.path(), None, &Partial::Named("a.bin".into()), "mine"),
             Err(EngineError::FileBusy { .. })
         ));
         drop(part);
-        assert!(Part::adopt(dir.path(), None, &Partial::SameUrl, "other").unwrap().is_none());
-        assert!(Part::adopt(dir.path(), Some("b.bin"), &Partial::SameUrl, "mine").unwrap().is_none());
-        assert!(Part::adopt(dir.path(), Some("a.bin"), &Partial::SameUrl, "mine").unwrap().is_some());
-        assert!(Part::adopt(dir.path(), None, &Partial::Named("a.bin".into()), "other").unwrap().is_some());
-        assert!(Part::adopt(dir.path(), None, &Partial::Fresh, "mine").unwrap().is_none());
+        assert!(
+            Part::adopt(&Scans::default(), dir.path(), None, &Partial::SameUrl, "other").unwrap().is_none()
+        );
+        assert!(
+            Part::adopt(&Scans::default(), dir.path(), Some("b.bin"), &Partial::SameUrl, "mine")
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            Part::adopt(&Scans::default(), dir.path(), Some("a.bin"), &Partial::SameUrl, "mine")
+                .unwrap()
+                .is_some()
+        );
+        assert!(
+            Part::adopt(&Scans::default(), dir.path(), None, &Partial::Named("a.bin".into()), "other")
+                .unwrap()
+                .is_some()
+        );
+        assert!(Part::adopt(&Scans::default(), dir.path(), None, &Partial::Fresh, "mine").unwrap().is_none());
         assert!(remove_partial(dir.path(), "a.bin").unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(remove_partial(dir.path(), "../a.bin").is_err());

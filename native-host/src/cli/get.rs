@@ -200,6 +200,7 @@ fn plan(request: &Request, wanted: &Wanted, folder: &Path, total: &Arc<RateLimit
         connections: args.connections.unwrap_or(CONNECTIONS),
         checksum: request.checksum(wanted),
         partial: Partial::SameUrl,
+        remember: false,
         limit: Arc::new(RateLimit::with_parent(args.limit.unwrap_or(0), Arc::clone(total))),
         ..Job::new(request.source(wanted), folder.to_owned())
     }

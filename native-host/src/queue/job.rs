@@ -113,6 +113,7 @@ fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, Engi
         connections: request.connections.unwrap_or(CONNECTIONS),
         checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
         partial: if record.settled { Partial::Named(download.filename.clone()) } else { Partial::Fresh },
+        remember: true,
         limit,
     })
 }
