@@ -141,7 +141,7 @@ async fn fetch(
             return Err(error);
         }
         tokio::time::sleep(backoff(net, failures)).await;
-        (answer, _) = ask_patiently(net, job, None).await?;
+        (answer, _) = ask_patiently(net, job, None, None).await?;
         if let Some(error) = answer.unasked_part() {
             return Err(error);
         }
