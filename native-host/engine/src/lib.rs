@@ -47,6 +47,7 @@ pub use part::{partial_path, remove_partial};
 pub use probe::Probe;
 pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
+pub use resolve::media_type;
 pub use source::{Method, Source, without_query};
 
 /// How something is fetched.

@@ -182,6 +182,13 @@ fn of_type(kind: &str) -> Option<&'static str> {
     EXTENSIONS.iter().find(|(known, _)| *known == kind).map(|(_, extension)| *extension)
 }
 
+/// The type of files with this extension, as far as it is one of those known here.
+#[must_use]
+pub fn media_type(extension: &str) -> Option<&'static str> {
+    let extension = extension.to_ascii_lowercase();
+    EXTENSIONS.iter().find(|(_, known)| *known == extension).map(|(kind, _)| *kind)
+}
+
 fn is_known(extension: &str) -> bool {
     OTHER_EXTENSIONS.contains(&extension) || EXTENSIONS.iter().any(|(_, known)| *known == extension)
 }

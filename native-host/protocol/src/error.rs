@@ -73,12 +73,16 @@ pub mod code {
     pub const TOO_MANY_REQUESTS: &str = "too_many_requests";
     /// Pausing what does not run, resuming what is not paused and the like.
     pub const ILLEGAL_TRANSITION: &str = "illegal_transition";
+    /// The environment or the command line sets this, which wins over `config.toml`.
+    pub const SETTING_OVERRIDDEN: &str = "setting_overridden";
     /// The daemon's own fault.
     pub const INTERNAL: &str = "internal";
     /// The server could not be found, reached or understood.
     pub const UNREACHABLE: &str = "unreachable";
     /// The server fell silent.
     pub const TIMEOUT: &str = "timeout";
+    /// This machine has no network; the download waits for it.
+    pub const OFFLINE: &str = "offline";
     /// The secure connection failed.
     pub const TLS: &str = "tls";
     /// The server refused: 401, 403 or a login page where a file was expected.

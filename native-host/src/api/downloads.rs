@@ -8,21 +8,23 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use weir_protocol::{
-    Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, NewDownload,
-    TOTAL_COUNT_HEADER, code,
+    Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, MoveDownload, NewDownload,
+    Ranges, TOTAL_COUNT_HEADER, code,
 };
 
 use super::error::ApiError;
 use super::input::{Body, Id, Params};
-use super::intake::{check_category, check_new, check_rate, check_start_at, check_url, clip};
+use super::intake::{
+    category_folder, check_category, check_new, check_rate, check_start_at, check_url, clip,
+};
 use super::{Door, Shared};
 use crate::desktop::{self, OpenError};
-use crate::queue::Act;
+use crate::queue::{Act, Target};
 use crate::store::{ListQuery, Sort};
 
 /// `POST /download`: 201 and the row.
 pub(super) async fn add(State(door): Shared, Body(new): Body<NewDownload>) -> Result<Response, ApiError> {
-    let record = check_new(&door, new)?;
+    let record = check_new(&door.settings.in_force().config, new)?;
     let download = door.queue.add(record).await?;
     Ok((StatusCode::CREATED, Json(download)).into_response())
 }
@@ -51,7 +53,11 @@ pub(super) async fn patch(
     if patch.filename.as_deref().is_some_and(|name| name.trim().is_empty()) {
         return Err(ApiError::bad_request("`filename` is empty."));
     }
-    Ok(Json(door.queue.patch(id, patch).await?))
+    let folder = match &patch.category {
+        Some(category) => Some(category_folder(&door.settings.in_force().config, category.as_deref())?),
+        None => None,
+    };
+    Ok(Json(door.queue.patch(id, patch, folder).await?))
 }
 
 #[derive(Deserialize)]
@@ -93,6 +99,25 @@ pub(super) async fn retry(State(door): Shared, Id(id): Id) -> Result<Json<Downlo
 
 async fn act(door: &Door, id: DownloadId, act: Act) -> Result<Json<Download>, ApiError> {
     Ok(Json(door.queue.act(id, act).await?))
+}
+
+/// `POST /download/{id}/move`: another place in the queue.
+pub(super) async fn relocate(
+    State(door): Shared,
+    Id(id): Id,
+    Body(place): Body<MoveDownload>,
+) -> Result<Json<Download>, ApiError> {
+    let target = match (place.to, place.before) {
+        (Some(to), None) => Target::To(to),
+        (None, Some(before)) => Target::Before(before),
+        _ => return Err(ApiError::bad_request("Either `to` or `before` says where the download goes.")),
+    };
+    Ok(Json(door.queue.relocate(id, target).await?))
+}
+
+/// `GET /download/{id}/ranges`: which bytes are there, to be drawn.
+pub(super) async fn ranges(State(door): Shared, Id(id): Id) -> Result<Json<Ranges>, ApiError> {
+    Ok(Json(door.queue.ranges(id).await?))
 }
 
 /// `POST /download/{id}/open`: opens the file with the desktop's program for it.

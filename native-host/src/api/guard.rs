@@ -40,7 +40,13 @@ pub(super) async fn admit(State(door): Shared, request: Request, next: Next) -> 
     let host = check_size(request.headers(), request.uri())
         .and_then(|()| check_host(request.headers(), request.uri(), door.port));
     let origin = host.and_then(|host| {
-        check_origin(request.method(), request.uri(), request.headers(), host, &door.config.extension_ids)
+        check_origin(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            host,
+            &door.settings.in_force().config.extension_ids,
+        )
     });
     let (mut response, allowed) = match origin {
         Err(refusal) => {

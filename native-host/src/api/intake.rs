@@ -5,16 +5,17 @@
 //! that may be a secret.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use url::Url;
 use weir_engine::{Checksum, Proxy};
 use weir_media::filename;
-use weir_protocol::{DownloadKind, DownloadStatus, NewDownload};
+use weir_protocol::{Action, DownloadKind, DownloadStatus, NewDownload, code};
 
-use super::Door;
 use super::error::ApiError;
+use crate::config::{Config, category};
 use crate::confine;
 use crate::queue;
 use crate::store::{Record, RequestContext};
@@ -35,7 +36,7 @@ const MAX_LOGIN: usize = 1024;
 const MAX_MIRRORS: usize = 64;
 
 /// Everything a client may have got wrong is found here.
-pub(super) fn check_new(door: &Door, new: NewDownload) -> Result<Record, ApiError> {
+pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, ApiError> {
     let mut url = check_url(&new.url)?;
     check_rate(new.rate_limit)?;
     let mut context = check_context(&new)?;
@@ -44,11 +45,6 @@ pub(super) fn check_new(door: &Door, new: NewDownload) -> Result<Record, ApiErro
     {
         (context.username, context.password) = (Some(username), Some(password));
     }
-    let directory = match new.directory.as_deref().filter(|directory| !directory.is_empty()) {
-        Some(wanted) => confine::folder(&door.config.download_dir, Path::new(wanted))
-            .map_err(|error| ApiError::bad_request(format!("`directory`: {error}.")))?,
-        None => door.config.download_dir.clone(),
-    };
     // What the row is called until the server has answered.
     let name = context
         .filename
@@ -56,14 +52,25 @@ pub(super) fn check_new(door: &Door, new: NewDownload) -> Result<Record, ApiErro
         .or_else(|| filename::from_url(&url))
         .unwrap_or_else(|| "download".to_owned());
     let kind = new.kind.unwrap_or_else(|| guess_kind(&url));
-    let mut record = Record::new(url.as_str(), kind, &filename::safe(&name), &directory, &queue::now());
+    let name = filename::safe(&name);
+    let page_url = new.page_url.filter(|page| is_web(page));
+    let category = match new.category.as_deref().filter(|category| !category.is_empty()) {
+        Some(category) => Some(check_category(category)?),
+        None => guess_category(config, &url, page_url.as_deref(), &name),
+    };
+    let directory = match new.directory.as_deref().filter(|directory| !directory.is_empty()) {
+        Some(wanted) => confine::folder(&config.download_dir, Path::new(wanted))
+            .map_err(|error| ApiError::bad_request(format!("`directory`: {error}.")))?,
+        None => category_folder(config, category.as_deref())?,
+    };
+    let mut record = Record::new(url.as_str(), kind, &name, &directory, &queue::now());
     record.request = context;
     record.download.quality.clone_from(&record.request.quality);
-    record.download.page_url = new.page_url.filter(|page| is_web(page));
+    record.download.page_url = page_url;
     record.download.title = new.title.map(|title| clip(&title, MAX_TITLE)).filter(|title| !title.is_empty());
     record.download.priority = new.priority.unwrap_or(0);
     record.download.rate_limit = new.rate_limit.filter(|limit| *limit > 0);
-    record.download.category = new.category.as_deref().map(check_category).transpose()?;
+    record.download.category = category;
     record.download.start_at = new.start_at.as_deref().map(check_start_at).transpose()?.flatten();
     if new.paused {
         record.download.status = DownloadStatus::Paused;
@@ -79,6 +86,35 @@ fn guess_kind(url: &Url) -> DownloadKind {
     } else {
         DownloadKind::File
     }
+}
+
+/// The category whose rule fits what the address says. The server has not been asked: a link that works once must not be
+/// used up for it.
+fn guess_category(config: &Config, url: &Url, page_url: Option<&str>, name: &str) -> Option<String> {
+    let page = page_url.and_then(|page| Url::parse(page).ok());
+    let extension = filename::extension(name);
+    let facts = category::Facts {
+        hosts: [url.host_str(), page.as_ref().and_then(Url::host_str)],
+        filename: name,
+        media_type: extension.as_deref().and_then(weir_engine::media_type),
+    };
+    category::of(&config.category, &facts).map(|category| category.name.clone())
+}
+
+/// Where files of a category go; one that the settings do not know has no folder of its own.
+pub(super) fn category_folder(config: &Config, name: Option<&str>) -> Result<PathBuf, ApiError> {
+    let known = name.and_then(|name| category::named(&config.category, name));
+    let Some(directory) = known.and_then(|category| category.directory.as_deref()) else {
+        return Ok(config.download_dir.clone());
+    };
+    confine::folder(&config.download_dir, Path::new(directory)).map_err(|error| {
+        ApiError::new(
+            StatusCode::CONFLICT,
+            code::FOLDER_UNWRITABLE,
+            format!("The folder of the category: {error}."),
+            Some(Action::CheckFolder),
+        )
+    })
 }
 
 /// `http` or `https`, with a host, of sane length.
@@ -110,6 +146,10 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
     if new.connections.is_some_and(|count| !(1..=32).contains(&count)) {
         return Err(ApiError::bad_request("`connections` is between 1 and 32."));
     }
+    let quality = new.quality.clone().filter(|quality| !quality.is_empty());
+    if quality.is_some() && new.kind == Some(DownloadKind::File) {
+        return Err(ApiError::bad_request("A plain file has no `quality` to choose."));
+    }
     let filename = new.filename.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(filename::safe);
     let (headers, cookies) = check_headers(&new.headers, new.cookies.as_deref(), new.referer.as_deref())?;
     let (username, password) = check_login(new)?;
@@ -121,13 +161,14 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
         body: new.body.clone(),
         filename,
         kind: new.kind,
-        quality: new.quality.clone().filter(|quality| !quality.is_empty()),
+        quality,
         checksum: new.checksum.as_deref().map(check_checksum).transpose()?,
         mirrors: check_mirrors(&new.mirrors)?,
         proxy: new.proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(check_proxy).transpose()?,
         username,
         password,
         connections: new.connections,
+        in_directory: new.directory.as_deref().is_some_and(|directory| !directory.is_empty()),
     })
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn meta(
         check_headers(&request.headers, request.cookies.as_deref(), request.referer.as_deref())?;
     let context = RequestContext { headers, cookies, referer: request.referer, ..RequestContext::default() };
     let source = queue::source(url.as_str(), &context)?;
-    let probe = door.engine.probe(&source).await?;
+    let probe = door.settings.in_force().engine.probe(&source).await?;
     let duration_ms = probe.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     let estimates: Vec<Option<u64>> =
         probe.variants.iter().map(|variant| probe.estimated_bytes(variant)).collect();

@@ -13,6 +13,7 @@ mod intake;
 mod meta;
 mod page;
 mod session;
+mod settings;
 mod ws;
 
 use std::sync::Arc;
@@ -23,10 +24,9 @@ use axum::middleware;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
-use weir_engine::Engine;
 use weir_protocol::Health;
 
-use crate::config::Config;
+use crate::daemon::Settings;
 use crate::endpoint::Token;
 use crate::queue::Queue;
 use crate::store::Store;
@@ -36,14 +36,13 @@ pub(crate) use guard::MAX_HEAD;
 
 /// What handlers work with.
 pub(crate) struct Door {
-    pub(crate) config: Config,
+    pub(crate) settings: Settings,
     /// The port the door is open on.
     pub(crate) port: u16,
     /// `http://ADDRESS:PORT`.
     pub(crate) url: String,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
-    pub(crate) engine: Engine,
     /// Open sockets; a clean stop waits until each was told goodbye.
     pub(crate) sockets: TaskTracker,
     credentials: Credentials,
@@ -53,20 +52,18 @@ pub(crate) type Shared = State<Arc<Door>>;
 
 impl Door {
     pub(crate) fn new(
-        config: Config,
+        settings: Settings,
         (port, url): (u16, String),
         token: Token,
         store: Store,
         queue: Queue,
-        engine: Engine,
     ) -> Self {
         Self {
-            config,
+            settings,
             port,
             url,
             store,
             queue,
-            engine,
             sockets: TaskTracker::new(),
             credentials: Credentials::new(token, port),
         }
@@ -85,6 +82,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/session/ticket", post(session::ticket))
         .route("/ws", get(ws::upgrade))
         .route("/meta", post(meta::meta))
+        .route("/settings", get(settings::get).patch(settings::patch))
         .route("/list", get(downloads::list))
         .route("/download", post(downloads::add))
         .route("/download/{id}", get(downloads::get).patch(downloads::patch).delete(downloads::delete))
@@ -92,6 +90,8 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/download/{id}/resume", post(downloads::resume))
         .route("/download/{id}/cancel", post(downloads::cancel))
         .route("/download/{id}/retry", post(downloads::retry))
+        .route("/download/{id}/move", post(downloads::relocate))
+        .route("/download/{id}/ranges", get(downloads::ranges))
         .route("/download/{id}/file", get(file::file))
         .route("/download/{id}/open", post(downloads::open))
         .route("/download/{id}/show", post(downloads::show))

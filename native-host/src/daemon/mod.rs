@@ -6,6 +6,7 @@
 mod door;
 mod holder;
 pub(crate) mod log;
+mod settings;
 
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_engine::{Engine, EngineOptions};
+use weir_engine::{Engine, EngineOptions, Hosts};
 use weir_protocol::Endpoint;
 
 use crate::api::{self, Door};
@@ -23,6 +24,7 @@ use crate::endpoint::{self, Token};
 use crate::home::Home;
 use crate::queue::{Limits, Queue};
 use crate::store::Store;
+pub(crate) use settings::{Settings, SettingsError};
 
 /// How long a stop waits for answers in flight.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -76,17 +78,22 @@ async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow:
         let path = home.database();
         format!("cannot open the history {} (to begin a new one, move it aside)", path.display())
     })?;
-    let engine = Engine::new(EngineOptions {
-        deny: Some(Arc::new(move |url: &url::Url| is_own_door(url, port))),
-        ..EngineOptions::default()
-    })?;
-    let limits = Limits {
-        max_active: config.max_active,
-        progress_hz: config.progress_hz,
-        rate_limit: config.rate_limit.unwrap_or(0),
+    let hosts = Arc::new(Hosts::load(&home.hosts()));
+    let make_engine = move |config: &Config| {
+        let engine = Engine::new(EngineOptions {
+            deny: Some(Arc::new(move |url: &url::Url| is_own_door(url, port))),
+            proxy: config.proxy.clone(),
+            netrc: config.netrc.clone(),
+            retries: config.retries,
+            hosts: Arc::clone(&hosts),
+            ..EngineOptions::default()
+        });
+        engine.map_err(anyhow::Error::from)
     };
-    let queue = Queue::start(store.clone(), engine.clone(), limits).await?;
-    let door = Arc::new(Door::new(config, (port, url.clone()), token.clone(), store, queue.clone(), engine));
+    let settings = Settings::new(home, config, Box::new(make_engine))?;
+    let start = settings.in_force();
+    let queue = Queue::start(store.clone(), start.engine.clone(), Limits::from(&start.config)).await?;
+    let door = Arc::new(Door::new(settings, (port, url.clone()), token.clone(), store, queue.clone()));
 
     let closing = CancellationToken::new();
     let connections = TaskTracker::new();

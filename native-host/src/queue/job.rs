@@ -50,12 +50,15 @@ pub(super) struct Job {
     pub(super) directory: PathBuf,
     /// Name of the partial files, as far as known.
     pub(super) filename: Option<String>,
+    /// Bytes that were there when it started.
+    pub(super) received_before: u64,
 }
 
-/// Starts the engine on a row.
+/// Starts the engine on a row; `orphaned` looks for a partial of its address first.
 pub(super) fn start(
     engine: &Engine,
     record: &Record,
+    orphaned: bool,
     limit: Arc<RateLimit>,
     reports: mpsc::UnboundedSender<Report>,
 ) -> Job {
@@ -72,8 +75,9 @@ pub(super) fn start(
         discard: false,
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),
+        received_before: record.download.received_bytes,
     };
-    let plan = plan(record, limit);
+    let plan = plan(record, orphaned, limit);
     let engine = engine.clone();
     tokio::spawn(async move {
         let work = {
@@ -99,7 +103,7 @@ pub(super) fn start(
     job
 }
 
-fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, EngineError> {
+fn plan(record: &Record, orphaned: bool, limit: Arc<RateLimit>) -> Result<weir_engine::Job, EngineError> {
     let request = &record.request;
     let download = &record.download;
     Ok(weir_engine::Job {
@@ -112,7 +116,11 @@ fn plan(record: &Record, limit: Arc<RateLimit>) -> Result<weir_engine::Job, Engi
         quality: request.quality.clone(),
         connections: request.connections.unwrap_or(CONNECTIONS),
         checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
-        partial: if record.settled { Partial::Named(download.filename.clone()) } else { Partial::Fresh },
+        partial: match (record.settled, orphaned) {
+            (true, _) => Partial::Named(download.filename.clone()),
+            (false, true) => Partial::SameUrl,
+            (false, false) => Partial::Fresh,
+        },
         remember: true,
         limit,
     })

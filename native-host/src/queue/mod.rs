@@ -7,6 +7,9 @@
 
 mod actor;
 mod job;
+mod network;
+mod order;
+mod retry;
 mod speed;
 mod transition;
 
@@ -16,12 +19,15 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_engine::{Engine, Monitor};
-use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus};
+use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus, Ranges};
 
 use crate::bus::{Bus, Subscription};
+use crate::config::Config;
+use crate::config::quiet::Hours;
 use crate::store::{Record, Store};
 pub(crate) use actor::{moment, now};
 pub(crate) use job::{source, wire_kind};
+pub(crate) use order::Target;
 pub(crate) use speed::SpeedMeter;
 pub(crate) use transition::Act;
 
@@ -44,18 +50,28 @@ type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 enum Command {
     Add(Box<Record>, Reply<Download>),
     Act(DownloadId, Act, Reply<Download>),
-    Patch(DownloadId, Box<DownloadPatch>, Reply<Download>),
+    Patch {
+        id: DownloadId,
+        patch: Box<DownloadPatch>,
+        /// Of the category in the patch.
+        folder: Option<PathBuf>,
+        reply: Reply<Download>,
+    },
+    Move(DownloadId, Target, Reply<Download>),
     Delete {
         id: DownloadId,
         files: bool,
         reply: Reply<()>,
     },
     Get(DownloadId, Reply<Download>),
+    Ranges(DownloadId, Reply<Ranges>),
     /// The file of a running download as it grows.
     Growing(DownloadId, Reply<Option<Growing>>),
     /// Puts live figures into rows read from the store.
     Refresh(Vec<Download>, Reply<Vec<Download>>),
     Subscribe(Reply<Subscription>),
+    /// Other settings from now on; jobs that run keep their engine.
+    Configure(Box<Limits>, Engine, Reply<()>),
     Stop(Reply<()>),
 }
 
@@ -76,14 +92,33 @@ pub(crate) struct Growing {
 }
 
 /// How the queue behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Downloads at the same time.
     pub(crate) max_active: usize,
+    /// Downloads at the same time from one server.
+    pub(crate) max_per_host: usize,
     /// Progress frames a second for each download.
     pub(crate) progress_hz: f64,
     /// Bytes per second of all downloads together; 0 is unlimited.
     pub(crate) rate_limit: u64,
+    /// How often a failed download is tried again by itself.
+    pub(crate) auto_retries: u32,
+    /// When another limit holds.
+    pub(crate) hours: Hours,
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            max_active: config.max_active,
+            max_per_host: config.max_per_host,
+            progress_hz: config.progress_hz,
+            rate_limit: config.rate_limit.unwrap_or(0),
+            auto_retries: config.auto_retries,
+            hours: config.hours.clone(),
+        }
+    }
 }
 
 /// A handle to the queue; clones talk to the same one.
@@ -118,8 +153,29 @@ impl Queue {
         self.ask(|reply| Command::Act(id, act, reply)).await
     }
 
-    pub(crate) async fn patch(&self, id: DownloadId, patch: DownloadPatch) -> Result<Download, QueueError> {
-        self.ask(|reply| Command::Patch(id, Box::new(patch), reply)).await
+    /// Changes a row. `folder` is that of the category in the patch, for a row that has nothing on disk yet.
+    pub(crate) async fn patch(
+        &self,
+        id: DownloadId,
+        patch: DownloadPatch,
+        folder: Option<PathBuf>,
+    ) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Patch { id, patch: Box::new(patch), folder, reply }).await
+    }
+
+    /// Puts an unfinished row elsewhere in the queue.
+    pub(crate) async fn relocate(&self, id: DownloadId, target: Target) -> Result<Download, QueueError> {
+        self.ask(|reply| Command::Move(id, target, reply)).await
+    }
+
+    /// Which bytes of a file are there. Empty where nobody knows.
+    pub(crate) async fn ranges(&self, id: DownloadId) -> Result<Ranges, QueueError> {
+        self.ask(|reply| Command::Ranges(id, reply)).await
+    }
+
+    /// Lets other settings hold from now on.
+    pub(crate) async fn configure(&self, limits: Limits, engine: Engine) -> Result<(), QueueError> {
+        self.ask(|reply| Command::Configure(Box::new(limits), engine, reply)).await
     }
 
     /// Takes a row away, cancelling it first; with `files` the finished file goes too.

@@ -5,6 +5,7 @@
 //!    └──────────┴────────────┴──── pause ⇄ resume (→ queued)
 //! any of these but completed ── cancel → cancelled ── retry → queued
 //! a job that fails → error ── retry → queued
+//!                  └→ queued, when it is tried again by itself ── retry, resume → queued, at once
 //! ```
 
 use weir_engine::Phase;
@@ -30,13 +31,13 @@ impl Act {
     }
 }
 
-/// The status after `act`, or none when it is not legal now.
-pub(crate) fn after(status: DownloadStatus, act: Act) -> Option<DownloadStatus> {
+/// The status after `act`, or none when it is not legal now. `waits`: see [`weir_protocol::Download::waits`].
+pub(crate) fn after(status: DownloadStatus, waits: bool, act: Act) -> Option<DownloadStatus> {
     let (legal, next) = match act {
         Act::Pause => (status.can_pause(), DownloadStatus::Paused),
-        Act::Resume => (status.can_resume(), DownloadStatus::Queued),
+        Act::Resume => (waits || status.can_resume(), DownloadStatus::Queued),
         Act::Cancel => (status.can_cancel(), DownloadStatus::Cancelled),
-        Act::Retry => (status.can_retry(), DownloadStatus::Queued),
+        Act::Retry => (waits || status.can_retry(), DownloadStatus::Queued),
     };
     legal.then_some(next)
 }
@@ -76,9 +77,24 @@ mod tests {
         assert_eq!(table.len(), S::ALL.len());
         for (status, expected) in table {
             for (act, next) in acts.into_iter().zip(expected) {
-                assert_eq!(after(status, act), next, "{} of a {} download", act.as_str(), status.as_str());
+                assert_eq!(
+                    after(status, false, act),
+                    next,
+                    "{} of a {} download",
+                    act.as_str(),
+                    status.as_str()
+                );
             }
         }
+    }
+
+    #[test]
+    fn what_waits_for_its_time_can_be_started_at_once() {
+        let waiting = |act| after(DownloadStatus::Queued, true, act);
+        assert_eq!(waiting(Act::Resume), Some(DownloadStatus::Queued));
+        assert_eq!(waiting(Act::Retry), Some(DownloadStatus::Queued));
+        assert_eq!(waiting(Act::Pause), Some(DownloadStatus::Paused));
+        assert_eq!(waiting(Act::Cancel), Some(DownloadStatus::Cancelled));
     }
 
     #[test]

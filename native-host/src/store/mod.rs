@@ -74,6 +74,21 @@ impl Store {
         self.call(move |db| rows::update(db, &record)).await
     }
 
+    /// The same for several rows, all or none.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub(crate) async fn update_all(&self, records: Vec<Record>) -> StoreResult<()> {
+        self.call(move |db| {
+            let transaction = db.unchecked_transaction()?;
+            for record in &records {
+                rows::update(&transaction, record)?;
+            }
+            transaction.commit()
+        })
+        .await
+    }
+
     /// Writes how far rows have come: `(id, received_bytes, percent)`.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub(crate) struct RequestContext {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) connections: Option<u32>,
+    /// The user chose the folder; no category changes it.
+    pub(crate) in_directory: bool,
 }
 
 // Written by hand: headers, cookies, logins and the queries of mirrors are secrets.
@@ -113,7 +115,6 @@ impl Record {
         self.download.openable = desktop::opens(filename);
     }
 
-    #[expect(dead_code, reason = "the queue moves files once categories have folders")]
     /// Puts the file into another folder.
     pub(crate) fn set_directory(&mut self, directory: &Path) {
         directory.clone_into(&mut self.directory);

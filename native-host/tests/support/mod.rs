@@ -39,7 +39,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// One with this `config.toml`.
+    pub(crate) fn start_with(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("weir")).unwrap();
+        std::fs::write(dir.path().join("weir/config.toml"), config).unwrap();
         let mut daemon = Self { dir, child: None, port: 0, token: String::new() };
         daemon.launch();
         daemon

@@ -1,0 +1,255 @@
+//! What clients ask of the queue: new rows, commands, changes, moves, removal, and looks at one row.
+//!
+//! Invariant: a command that the store refuses has not happened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use weir_engine::Kind;
+use weir_protocol::{
+    Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Event, Ranges,
+};
+
+use super::Actor;
+use super::jobs::discard;
+use crate::queue::order::{self, Place, Target};
+use crate::queue::transition::{self, Act};
+use crate::queue::{Growing, QueueError};
+use crate::store::Record;
+
+impl Actor {
+    pub(super) async fn add(&mut self, mut record: Record) -> Result<Download, QueueError> {
+        record.download.position = self.last_position();
+        let record = self.store.insert(record).await?;
+        let download = record.download.clone();
+        self.rows.insert(download.id, record);
+        self.announce(&download);
+        Ok(download)
+    }
+
+    /// Behind every unfinished row.
+    fn last_position(&self) -> i64 {
+        let last = self.rows.values().map(|record| record.download.position).max();
+        last.unwrap_or(0).saturating_add(order::GAP)
+    }
+
+    pub(super) async fn act(&mut self, id: DownloadId, act: Act) -> Result<Download, QueueError> {
+        let mut record = self.record(id).await?;
+        let status = record.download.status;
+        let Some(next) = transition::after(status, record.download.waits(), act) else {
+            return Err(QueueError::Illegal { act: act.as_str(), status });
+        };
+        self.absorb_live(&mut record.download);
+        record.download.status = next;
+        match act {
+            // A time to start at outlives the pause, unless the queue had set it to try again.
+            Act::Pause => {
+                if record.download.error.take().is_some() {
+                    record.download.start_at = None;
+                }
+            }
+            Act::Cancel => {
+                record.download.error = None;
+                record.download.start_at = None;
+                forget_progress(&mut record);
+            }
+            Act::Resume | Act::Retry => {
+                record.attempts = 0;
+                record.download.start_at = None;
+                // Whoever asks may know better than the routing table.
+                self.offline = false;
+                let error = record.download.error.take();
+                let worthless = error.is_some_and(|error| error.action == Some(Action::StartOver));
+                if worthless && record.settled {
+                    discard(record.directory.clone(), record.download.filename.clone()).await;
+                }
+                if worthless || status == DownloadStatus::Cancelled {
+                    // The partial files are gone, so nothing of what was settled holds any more.
+                    record.settled = false;
+                    forget_progress(&mut record);
+                    record.download.total_bytes = None;
+                }
+                if status == DownloadStatus::Cancelled {
+                    record.download.position = self.last_position();
+                }
+            }
+        }
+        let download = self.commit(record).await?;
+        if let Some(job) = self.jobs.get_mut(&id)
+            && matches!(act, Act::Pause | Act::Cancel)
+        {
+            job.stop.cancel();
+            job.discard |= act == Act::Cancel;
+        } else if act == Act::Cancel {
+            self.remove_partial(id).await;
+        }
+        Ok(self.live(download))
+    }
+
+    /// `folder` is that of the category in the patch.
+    pub(super) async fn patch(
+        &mut self,
+        id: DownloadId,
+        patch: DownloadPatch,
+        folder: Option<PathBuf>,
+    ) -> Result<Download, QueueError> {
+        let mut record = self.record(id).await?;
+        let status = record.download.status;
+        let busy = status.is_running() || self.jobs.contains_key(&id) || status == DownloadStatus::Completed;
+        if let Some(url) = patch.url {
+            if busy {
+                return Err(QueueError::Illegal { act: "change the address of", status });
+            }
+            record.download.url = url;
+        }
+        if let Some(filename) = patch.filename {
+            if busy || record.settled {
+                return Err(QueueError::Illegal { act: "rename", status });
+            }
+            record.set_filename(&weir_media::filename::safe(&filename));
+            record.request.filename = Some(record.download.filename.clone());
+        }
+        if let Some(start_at) = patch.start_at {
+            if busy {
+                return Err(QueueError::Illegal { act: "set the start of", status });
+            }
+            record.download.start_at = start_at;
+        }
+        if let Some(category) = patch.category {
+            record.download.category = category;
+            if let Some(folder) = folder.filter(|_| !busy && !record.settled && !record.request.in_directory)
+            {
+                record.set_directory(&folder);
+            }
+        }
+        if let Some(priority) = patch.priority {
+            record.download.priority = priority;
+        }
+        if let Some(limit) = patch.rate_limit {
+            record.download.rate_limit = (limit > 0).then_some(limit);
+            if let Some(job) = self.jobs.get(&id) {
+                job.limit.set(limit);
+            }
+        }
+        let download = self.commit(record).await?;
+        Ok(self.live(download))
+    }
+
+    pub(super) async fn relocate(&mut self, id: DownloadId, target: Target) -> Result<Download, QueueError> {
+        let record = self.record(id).await?;
+        let place = |record: &Record| Place {
+            id: record.download.id,
+            priority: record.download.priority,
+            position: record.download.position,
+            waits: record.download.status == DownloadStatus::Queued,
+        };
+        let places = self.rows.values().map(place).collect();
+        let Some(changes) = order::moved(places, id, target) else {
+            return Err(match target {
+                Target::Before(other) if self.rows.contains_key(&id) => {
+                    let status = self.record(other).await?.download.status;
+                    QueueError::Illegal { act: "move something before", status }
+                }
+                _ => QueueError::Illegal { act: "move", status: record.download.status },
+            });
+        };
+        let mut changed = Vec::new();
+        for place in changes {
+            let mut record = self.record(place.id).await?;
+            record.download.priority = place.priority;
+            record.download.position = place.position;
+            changed.push(record);
+        }
+        // All or none: half of a new order is no order.
+        self.store.update_all(changed.clone()).await?;
+        for record in changed {
+            self.unsaved.remove(&record.download.id);
+            self.apply(record);
+        }
+        self.get(id).await
+    }
+
+    pub(super) async fn delete(&mut self, id: DownloadId, files: bool) -> Result<(), QueueError> {
+        let record = self.record(id).await?;
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stop.cancel();
+            job.discard = true;
+        } else if !matches!(record.download.status, DownloadStatus::Completed | DownloadStatus::Cancelled) {
+            // Those of a cancelled one are gone; what has their name now is another's.
+            self.remove_partial(id).await;
+        }
+        self.store.delete(id).await?;
+        self.unsaved.remove(&id);
+        self.rows.remove(&id);
+        if files && record.download.status == DownloadStatus::Completed {
+            let path = record.directory.join(&record.download.filename);
+            if let Err(error) = tokio::fs::remove_file(&path).await
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(id, %error, "the file of a deleted row could not be removed");
+            }
+        }
+        self.bus.send(&Event::Removed { id });
+        Ok(())
+    }
+
+    pub(super) async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
+        Ok(self.live(self.record(id).await?.download))
+    }
+
+    pub(super) fn growing(&self, id: DownloadId) -> Option<Growing> {
+        let job = self.jobs.get(&id)?;
+        let snapshot = job.monitor.snapshot();
+        // A stream is put together only at its end.
+        let (Some(Kind::File), Some(filename), Some(total)) =
+            (snapshot.kind, snapshot.filename, snapshot.total)
+        else {
+            return None;
+        };
+        let path = weir_engine::partial_path(&job.directory, &filename);
+        let epoch = snapshot.epoch;
+        Some(Growing {
+            path,
+            filename,
+            total,
+            epoch,
+            monitor: Arc::clone(&job.monitor),
+            ended: job.ended.clone(),
+        })
+    }
+
+    /// Which bytes of the file are there, as far as anybody knows.
+    pub(super) async fn ranges(&self, id: DownloadId) -> Result<Ranges, QueueError> {
+        let row = self.get(id).await?;
+        if let Some(ranges) = self.jobs.get(&id).and_then(|job| job.monitor.ranges()) {
+            let spans = |spans: Vec<(u64, u64)>| spans.into_iter().map(|(from, to)| [from, to]).collect();
+            return Ok(Ranges {
+                total_bytes: ranges.total,
+                done: spans(ranges.done),
+                active: spans(ranges.active),
+            });
+        }
+        let whole = matches!(row.status, DownloadStatus::Completed | DownloadStatus::Finishing);
+        let done = row.total_bytes.filter(|total| whole && *total > 0 && row.kind == DownloadKind::File);
+        Ok(Ranges {
+            total_bytes: row.total_bytes,
+            done: done.map(|total| [0, total]).into_iter().collect(),
+            active: Vec::new(),
+        })
+    }
+
+    async fn remove_partial(&self, id: DownloadId) {
+        // A cancelled row has left memory by now, so the store is asked.
+        if let Ok(record) = self.record(id).await
+            && record.settled
+        {
+            discard(record.directory, record.download.filename).await;
+        }
+    }
+}
+
+/// There are no partial files any more.
+fn forget_progress(record: &mut Record) {
+    record.download.received_bytes = 0;
+    record.download.progress = 0.0;
+}
