@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -200,7 +201,7 @@ async fn receive(
 /// Under the reserved name, with a journal that tells after a crash that it is finished. Blocks.
 fn store(part: Part, bytes: &[Bytes], sha256: [u8; 32]) -> Result<Finished, EngineError> {
     let (working, journal) = (part.names.part(), part.names.journal());
-    if let Err(error) = Part::open(&working).and_then(|file| write(file, bytes)) {
+    if let Err(error) = Part::open(&working).and_then(|file| write(&file, bytes)) {
         part.abandon();
         return Err(EngineError::disk(error));
     }
@@ -227,12 +228,9 @@ fn link_nameless(directory: &Path, name: &str, bytes: &[Bytes]) -> Result<Option
         return Ok(None);
     };
     let nameless = File::from(nameless);
-    let through = {
-        use std::os::fd::AsRawFd;
-        format!("/proc/self/fd/{}", nameless.as_raw_fd())
-    };
-    let kept = nameless.try_clone().map_err(EngineError::disk)?;
-    write(nameless, bytes).map_err(EngineError::disk)?;
+    write(&nameless, bytes).map_err(EngineError::disk)?;
+    // Names this file only as long as it is open.
+    let through = format!("/proc/self/fd/{}", nameless.as_raw_fd());
     let linked = part::under_free_name(directory, name, |target| {
         match rustix::fs::linkat(CWD, &*through, CWD, target, AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => Ok(()),
@@ -240,7 +238,7 @@ fn link_nameless(directory: &Path, name: &str, bytes: &[Bytes]) -> Result<Option
             Err(error) => Err(io::Error::from(error)),
         }
     });
-    drop(kept);
+    drop(nameless);
     match linked {
         Ok(path) => Ok(Some(path)),
         // Without /proc a nameless file cannot be named.
@@ -249,7 +247,7 @@ fn link_nameless(directory: &Path, name: &str, bytes: &[Bytes]) -> Result<Option
     }
 }
 
-fn write(mut file: File, bytes: &[Bytes]) -> io::Result<()> {
+fn write(mut file: &File, bytes: &[Bytes]) -> io::Result<()> {
     for chunk in bytes {
         file.write_all(chunk)?;
     }
@@ -260,19 +258,32 @@ fn write(mut file: File, bytes: &[Bytes]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::expect_used)]
     #[test]
     fn a_nameless_file_gets_the_first_free_name() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.bin"), "somebody's").unwrap();
         std::fs::write(dir.path().join("a (1).bin.part"), "somebody's").unwrap();
         let bytes = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
-        let Some(path) = link_nameless(dir.path(), "a.bin", &bytes).unwrap() else {
-            // Not every file system can; then the other way is taken.
-            return;
-        };
+        // Of the temporary folder's file system this is known; where it is not, the other way is taken.
+        let path = link_nameless(dir.path(), "a.bin", &bytes).unwrap().expect("no nameless files here");
         assert_eq!(path, dir.path().join("a (2).bin"));
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+        // Many at once: each name must lead to its own bytes.
+        std::thread::scope(|scope| {
+            for thread in 0..8_u8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    for n in 0..50 {
+                        let bytes = Bytes::from(vec![thread; 100 + n]);
+                        let name = format!("{thread}-{n}");
+                        let path = link_nameless(dir, &name, std::slice::from_ref(&bytes)).unwrap().unwrap();
+                        assert!(std::fs::read(path).unwrap() == bytes);
+                    }
+                });
+            }
+        });
         let gone = dir.path().join("gone");
         assert!(matches!(link_nameless(&gone, "a.bin", &bytes), Ok(None)));
     }
