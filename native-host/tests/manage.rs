@@ -55,6 +55,40 @@ fn what_is_added_arrives_as_asked_for() {
 }
 
 #[test]
+fn one_that_waits_for_its_time_says_so() {
+    let daemon = Daemon::start();
+    let added = run(&daemon, &["add", "--json", "--start-at", "+2h", "http://127.0.0.1:1/a"]);
+    let row = &lines(&added)[0];
+    assert_eq!(row["status"], "queued");
+    assert!(row["start_at"].is_string(), "{row}");
+    let listed = String::from_utf8(run(&daemon, &["list"]).stdout).unwrap();
+    assert!(listed.contains("not before"), "{listed}");
+}
+
+#[test]
+fn the_queue_is_reordered_and_limited() {
+    let daemon = Daemon::start();
+    let add = |name: &str| {
+        let url = format!("http://127.0.0.1:1/{name}");
+        lines(&run(&daemon, &["add", "--json", "--start-at", "+2h", &url]))[0]["id"].as_i64().unwrap()
+    };
+    let (first, second) = (add("a"), add("b"));
+    let moved = run(&daemon, &["move", "--json", &second.to_string(), "first"]);
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    let place = |id: i64| daemon.row(id)["position"].as_i64().unwrap();
+    assert!(place(second) < place(first));
+    let limited = run(&daemon, &["limit", "500k", &first.to_string()]);
+    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stderr));
+    assert_eq!(daemon.row(first)["rate_limit"], 500_000);
+    assert!(run(&daemon, &["limit", "off", &first.to_string()]).status.success());
+    assert_eq!(daemon.row(first)["rate_limit"], Value::Null);
+    assert_eq!(run(&daemon, &["limit", "500k", "999"]).status.code(), Some(1));
+    let all = run(&daemon, &["limit", "1M"]);
+    assert_eq!(String::from_utf8_lossy(&all.stdout), "All downloads together: 1.0 MB/s\n");
+    assert_eq!(lines(&run(&daemon, &["limit", "--json", "off"]))[0]["rate_limit"], Value::Null);
+}
+
+#[test]
 fn removal_is_told_and_refusals_have_their_status() {
     let daemon = Daemon::start();
     let add = || {

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -75,6 +76,8 @@ struct Run {
     stop: CancellationToken,
     write_sha256: bool,
     quality: bool,
+    /// A file is whole, but its hash could not be written beside it.
+    sum_missing: AtomicBool,
 }
 
 /// Fetches every address.
@@ -88,13 +91,14 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     let request = args.request.resolve(&args.addresses, &wanted)?;
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (outcomes, stopped) = runtime.block_on(async {
+    let (outcomes, stopped, least) = runtime.block_on(async {
         let run = Arc::new(Run {
             engine: Engine::new(options)?,
             board: Board::new(json, wanted.len()),
             stop: stop_on_signal(),
             write_sha256: args.write_sha256,
             quality: request.args().quality.is_some(),
+            sum_missing: AtomicBool::new(false),
         });
         let all = wanted.iter().zip(&folders).enumerate().map(|(n, (wanted, folder))| {
             let run = Arc::clone(&run);
@@ -132,7 +136,8 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         run.board.close();
         outcomes.sort_unstable_by_key(|(n, _)| *n);
         let outcomes: Vec<Ended> = outcomes.into_iter().map(|(_, ended)| ended).collect();
-        Ok::<_, anyhow::Error>((outcomes, run.stop.is_cancelled()))
+        let least = u8::from(run.sum_missing.load(Ordering::Relaxed));
+        Ok::<_, anyhow::Error>((outcomes, run.stop.is_cancelled(), least))
     })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     let missing: Vec<&Wanted> = wanted
@@ -150,7 +155,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     if stopped && !missing.is_empty() {
         eprintln!("weir: interrupted; the same command again goes on");
     }
-    Ok(ExitCode::from(outcomes.iter().map(Ended::status).max().unwrap_or(0)))
+    Ok(ExitCode::from(outcomes.iter().map(Ended::status).fold(least, u8::max)))
 }
 
 /// Where a file of a list goes: inside `root`, because lists come from anybody.
@@ -214,7 +219,7 @@ async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
     let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
     run.board.enter(id, name, &monitor);
     let result = run.engine.download(job, monitor, run.stop.clone()).await;
-    let mut ended = match &result {
+    let ended = match &result {
         Ok(finished) => Ended::Whole(finished.bytes),
         Err(EngineError::Stopped) => Ended::Stopped,
         Err(_) => Ended::Failed,
@@ -223,7 +228,7 @@ async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
     match result {
         Ok(finished) => {
             if run.write_sha256 && !write_sum(&run.board, &finished) {
-                ended = Ended::Failed;
+                run.sum_missing.store(true, Ordering::Relaxed);
             }
             if run.quality && finished.kind == Kind::File {
                 let name = output::plain(&finished.filename);
