@@ -145,6 +145,11 @@ impl Digests {
         }
     }
 
+    /// Whether this kind was computed.
+    pub(crate) fn has(&self, algorithm: Algorithm) -> bool {
+        self.get(algorithm).is_some()
+    }
+
     /// Compares with everything stated. What was not computed does not match.
     pub(crate) fn check(&self, stated: &Stated, wanted: Option<&Expected>) -> Result<(), EngineError> {
         let fail = |algorithm, stated_by| Err(EngineError::ChecksumMismatch { algorithm, stated_by });

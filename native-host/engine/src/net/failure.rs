@@ -25,7 +25,7 @@ pub(super) fn classify(error: &reqwest::Error, url: &Url, proxy: Option<String>)
         return EngineError::ProxyFailed { host: proxy, reason, refused };
     }
     if let Some(tls) = error.source().and_then(tls_cause) {
-        return EngineError::Tls { host, reason: tls.to_string() };
+        return EngineError::Tls { host, reason: tls_reason(tls) };
     }
     if error.is_timeout() {
         EngineError::Timeout { host }
@@ -56,6 +56,30 @@ fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
     }
     let hidden = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     hidden.and_then(|hidden| tls_cause(hidden)).or_else(|| error.source().and_then(tls_cause))
+}
+
+/// A TLS failure in plain words; those of the library where there are none.
+fn tls_reason(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Bad;
+    let plain = match error {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "its certificate is not valid yet, or the clock of this machine is wrong"
+            }
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "its certificate is for another name"
+            }
+            Bad::UnknownIssuer => {
+                "its certificate is signed by itself or by an authority that is not known here"
+            }
+            Bad::Revoked => "its certificate was revoked",
+            _ => return format!("its certificate is not accepted ({error})"),
+        },
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS",
+        other => return other.to_string(),
+    };
+    plain.to_owned()
 }
 
 /// What the proxy itself is to blame for, and whether it refused for good. The errors of tunnels and SOCKS have no

@@ -5,14 +5,20 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod digest;
+pub mod proxy;
+pub mod tls;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, rustls};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{Engine, EngineError, EngineOptions, Finished, Job, Monitor, Source};
@@ -28,6 +34,7 @@ pub struct Request {
     pub nth: usize,
     /// First byte and one past the last.
     pub range: Option<(u64, Option<u64>)>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -55,6 +62,8 @@ pub struct Reply {
     pub length: bool,
     /// Close afterwards.
     pub close: bool,
+    /// Time before the head.
+    pub delay: Duration,
 }
 
 impl Reply {
@@ -65,7 +74,14 @@ impl Reply {
             steps: vec![Step::Bytes(body.into())],
             length: true,
             close: false,
+            delay: Duration::ZERO,
         }
+    }
+
+    /// Lets the client wait for the head.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -146,14 +162,50 @@ pub fn serve_as(data: &[u8], request: &Request, etag: &str, date: &str) -> Reply
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
+    scheme: &'static str,
     pub log: Arc<Mutex<Vec<Request>>>,
     stop: CancellationToken,
 }
 
+/// A connection that can be broken.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 impl Server {
     pub async fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen("127.0.0.1:0", None, answer).await
+    }
+
+    /// The same over TLS.
+    pub async fn start_tls(
+        config: rustls::ServerConfig,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen("127.0.0.1:0", Some(config), answer).await
+    }
+
+    pub async fn listen(
+        address: &str,
+        config: Option<rustls::ServerConfig>,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let scheme = if config.is_some() { "https" } else { "http" };
+        let acceptor = config.map(|config| TlsAcceptor::from(Arc::new(config)));
         let log = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let answer = Arc::new(answer);
@@ -166,20 +218,34 @@ impl Server {
                         accepted = listener.accept() => accepted.unwrap().0,
                     };
                     let (log, stop, answer) = (Arc::clone(&log), stop.clone(), Arc::clone(&answer));
+                    let acceptor = acceptor.clone();
+                    let serving = async move {
+                        match acceptor {
+                            None => connection(socket, &log, &*answer).await,
+                            Some(acceptor) => {
+                                connection(acceptor.accept(socket).await?, &log, &*answer).await
+                            }
+                        }
+                    };
                     tokio::spawn(async move {
                         tokio::select! {
                             () = stop.cancelled() => {}
-                            _ = connection(socket, &log, &*answer) => {}
+                            _ = serving => {}
                         }
                     });
                 }
             }
         });
-        Self { address, log, stop }
+        Self { address, scheme, log, stop }
     }
 
     pub fn url(&self, path: &str) -> Url {
-        Url::parse(&format!("http://{}{path}", self.address)).unwrap()
+        Url::parse(&format!("{}://{}{path}", self.scheme, self.address)).unwrap()
+    }
+
+    /// The same place by the name its certificate is for.
+    pub fn named_url(&self, path: &str) -> Url {
+        Url::parse(&format!("{}://localhost:{}{path}", self.scheme, self.address.port())).unwrap()
     }
 
     pub fn requests(&self) -> Vec<Request> {
@@ -194,7 +260,7 @@ impl Drop for Server {
 }
 
 async fn connection(
-    mut socket: TcpStream,
+    mut socket: impl Wire,
     log: &Mutex<Vec<Request>>,
     answer: &(dyn Fn(&Request) -> Reply + Send + Sync),
 ) -> std::io::Result<()> {
@@ -227,9 +293,12 @@ async fn connection(
         while buffer.len() < body {
             let mut piece = [0; 4096];
             let n = socket.read(&mut piece).await?;
+            if n == 0 {
+                return Ok(());
+            }
             buffer.extend_from_slice(&piece[..n]);
         }
-        buffer.drain(..body);
+        let body = buffer.drain(..body).collect();
         let range = find("range").and_then(|value| {
             let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
             Some((first.parse().ok()?, last.parse::<u64>().ok().map(|last| last + 1)))
@@ -237,11 +306,13 @@ async fn connection(
         let request = {
             let mut log = log.lock().unwrap();
             let nth = log.iter().filter(|known| known.path == path).count();
-            let request = Request { method, path, headers, nth, range };
+            let request = Request { method, path, headers, nth, range, body };
             log.push(request.clone());
             request
         };
-        let reply = answer(&request);
+        let mut reply = answer(&request);
+        reply.close |= request.header("connection") == Some("close");
+        tokio::time::sleep(reply.delay).await;
         let mut out = format!("HTTP/1.1 {} X\r\n", reply.status);
         for (name, value) in &reply.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
@@ -259,7 +330,7 @@ async fn connection(
                 Step::Bytes(bytes) => socket.write_all(bytes).await?,
                 Step::Pause(pause) => tokio::time::sleep(*pause).await,
                 Step::Reset => {
-                    socket.set_zero_linger()?;
+                    socket.socket().set_zero_linger()?;
                     return Ok(());
                 }
             }
