@@ -27,14 +27,18 @@ export async function limit(bench) {
   const { WEIR, ARIA2_NEXT } = process.env;
   const single = (name, command) => ({ name, file: whole, names: names.slice(0, 1), command });
   const several = (name, command) => ({ name, file: part, names, command });
+  const list = (url) => names.map((one) => `${url}?${one}\n  out=${one}\n`).join('');
   const aria = (name, program) => several(name, (out, url) => ({
     program,
     args: ['--no-conf', '-q', '--file-allocation=none', `--max-overall-download-limit=${LIMIT}`, '-j3', '-d', out, '-i', '-'],
-    input: names.map((one) => `${url}?${one}\n  out=${one}\n`).join(''),
+    input: list(url),
   }));
   const contenders = [
     single('weir get --limit 1M', (out, url) => ({ program: WEIR, args: ['get', '--limit', '1M', '-d', out, '-o', names[0], '--json', url] })),
     single('curl --limit-rate', (out, url) => ({ program: 'curl', args: ['-sS', '--limit-rate', String(LIMIT), '-o', `${out}/${names[0]}`, url] })),
+    several('weir get --limit-total 1M, 3 files', (out, url) => ({
+      program: WEIR, args: ['get', '--limit-total', '1M', '-d', out, '--json', '-i', '-'], input: list(url),
+    })),
     several('weir serve, 3 files', (out, url) => ({
       program: WEIR,
       args: ['serve'],
