@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use weir_protocol::Category;
+
 /// Why a folder is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfineError {
@@ -49,6 +51,17 @@ pub(crate) fn folder(root: &Path, wanted: &Path) -> Result<PathBuf, ConfineError
         Ok(path)
     } else {
         Err(ConfineError::Outside)
+    }
+}
+
+/// Where files of a category go; one without a folder of its own, or that the settings do not know, goes to the root.
+///
+/// # Errors
+/// See [`folder`].
+pub(crate) fn folder_of(root: &Path, category: Option<&Category>) -> Result<PathBuf, ConfineError> {
+    match category.and_then(|category| category.directory.as_deref()) {
+        Some(directory) => folder(root, Path::new(directory)),
+        None => Ok(root.to_owned()),
     }
 }
 

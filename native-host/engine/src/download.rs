@@ -15,7 +15,7 @@ use crate::journal::{FinishedState, HlsState, Record, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
 use crate::part::{self, Part, Scans};
-use crate::{EngineError, Finished, Job, Kind, Partial, digest, file, hls, resolve};
+use crate::{Arrival, EngineError, Finished, Job, Kind, Partial, answer, digest, file, hls, resolve};
 
 /// What the first answers led to.
 enum Plan {
@@ -121,7 +121,8 @@ async fn plan(
         Kind::Hls => {
             let ready = hls::prepare(net, job, &mut answer).await?;
             let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
-            let part = reserve(job, monitor, kept, &name, key)?;
+            let arrival = Arrival { filename: &name, content_type: None, url: &answer.url };
+            let part = reserve(job, monitor, kept, &arrival, key)?;
             Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
     }
@@ -172,12 +173,19 @@ fn reserve(
     job: &Job,
     monitor: &Monitor,
     kept: Option<Part>,
-    name: &str,
+    arrival: &Arrival<'_>,
     key: &str,
 ) -> Result<Part, EngineError> {
     let part = match kept {
         Some(part) => part,
-        None => Part::create(&job.directory, name, key)?,
+        None => match job.folder.as_ref().and_then(|folder| folder.choose(arrival)) {
+            Some(directory) if directory != job.directory => {
+                part::prepare_directory(&directory)?;
+                monitor.set_directory(&directory);
+                Part::create(&directory, arrival.filename, key)?
+            }
+            _ => Part::create(&job.directory, arrival.filename, key)?,
+        },
     };
     monitor.set_filename(&part.names.filename);
     Ok(part)
@@ -198,14 +206,18 @@ async fn plan_file(
     for expected in [&promised, &resolve::url_name(&job.source.url, &job.source.url).unwrap_or_default()] {
         resolve::refuse_page(&mut answer, expected).await?;
     }
+    let content_type = answer::content_type(&answer.headers);
+    let url = answer.url.clone();
+    let arrival = Arrival { filename: &name, content_type: content_type.as_deref(), url: &url };
     if kept.is_none() && file::is_small(job, &answer) {
-        let place = if job.remember {
-            file::Place::Reserved(reserve(job, monitor, kept, &name, key)?)
+        // A folder that is still to be chosen is chosen by reserving the name there.
+        let place = if job.remember || job.folder.is_some() {
+            file::Place::Reserved(reserve(job, monitor, kept, &arrival, key)?)
         } else {
             file::Place::Free(name)
         };
         return Ok(Plan::Small(Box::new((place, answer))));
     }
-    let part = reserve(job, monitor, kept, &name, key)?;
+    let part = reserve(job, monitor, kept, &arrival, key)?;
     Ok(Plan::File(Box::new((part, file::Start::Whole { answer: Box::new(answer), asked }))))
 }

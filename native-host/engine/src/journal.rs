@@ -133,10 +133,16 @@ impl Journal {
         if !there.is_ok_and(|there| there.ino() == here.ino() && there.dev() == here.dev()) {
             return Err(Unavailable::Absent);
         }
-        let newest =
-            [0, SLOT].into_iter().filter_map(|at| read_slot(&file, at)).max_by_key(|(sequence, _)| *sequence);
-        let (sequence, record) = newest.map_or((0, None), |(sequence, record)| (sequence, Some(record)));
+        let (sequence, record) =
+            newest(&file).map_or((0, None), |(sequence, record)| (sequence, Some(record)));
         Ok((Self { file, path: path.to_owned(), sequence }, record))
+    }
+
+    /// The newest whole record of a journal, whoever works with it: for looking, not for going on.
+    pub(crate) fn peek(path: &Path) -> Option<Record> {
+        let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+        let file = is_file.then(|| File::open(path).ok())??;
+        newest(&file).map(|(_, record)| record)
     }
 
     /// Writes a record into the older slot. Durable against a crash of this process; against a crash of the machine
@@ -172,6 +178,10 @@ fn lock(file: &File) -> Result<(), Unavailable> {
         TryLockError::WouldBlock => Unavailable::Busy,
         TryLockError::Error(error) => Unavailable::Io(error),
     })
+}
+
+fn newest(file: &File) -> Option<(u64, Record)> {
+    [0, SLOT].into_iter().filter_map(|at| read_slot(file, at)).max_by_key(|(sequence, _)| *sequence)
 }
 
 fn read_slot(file: &File, at: u64) -> Option<(u64, Record)> {

@@ -1,7 +1,7 @@
 //! Bytes to disk: files over parallel ranges, streams over playlists, partial files that survive a crash.
 //!
 //! Owns fetching, checking and the files in the making. Never keeps a list of downloads, never speaks to clients and
-//! never asks for another directory than the job's. Invariant: a file appears under its final name only when it is
+//! never asks for another directory than the job names or chooses. Invariant: a file appears under its final name only when it is
 //! whole and verified, and never in place of another.
 
 mod answer;
@@ -11,6 +11,7 @@ mod digest;
 mod download;
 mod error;
 mod file;
+mod folder;
 mod hls;
 mod hosts;
 mod journal;
@@ -40,10 +41,11 @@ use url::Url;
 
 pub use checksum::{Algorithm, Checksum, ChecksumError};
 pub use error::EngineError;
+pub use folder::{Arrival, Folder};
 pub use hosts::Hosts;
 pub use login::Login;
 pub use monitor::{Monitor, Phase, Ranges, Snapshot};
-pub use part::{partial_path, remove_partial};
+pub use part::{partial_path, remove_partial, saved_ranges};
 pub use probe::Probe;
 pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
@@ -140,6 +142,8 @@ pub struct Job {
     pub mirrors: Vec<Url>,
     /// Where it goes; created when missing.
     pub directory: PathBuf,
+    /// Chooses another folder once it is known what comes; [`Snapshot::directory`] tells.
+    pub folder: Option<Folder>,
     /// Wanted name; made safe. None takes the server's.
     pub filename: Option<String>,
     /// None finds out from the answer.
@@ -169,6 +173,7 @@ impl Job {
             source,
             mirrors: Vec::new(),
             directory,
+            folder: None,
             filename: None,
             kind: None,
             title: None,

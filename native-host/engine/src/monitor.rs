@@ -3,6 +3,7 @@
 //! Owns the counters the engine writes and a client reads. Never paces anybody: reading is a short lock and a few
 //! atomic loads, so a slow reader cannot slow a download. Invariant: `received` never exceeds a known `total`.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub kind: Option<Kind>,
     /// Name the finished file will have, once settled.
     pub filename: Option<String>,
+    /// Its folder, once settled, when it is not the job's.
+    pub directory: Option<PathBuf>,
     /// Quality chosen, once known.
     pub quality: Option<String>,
     /// Bytes on disk.
@@ -66,6 +69,7 @@ struct Settled {
     phase: Phase,
     kind: Option<Kind>,
     filename: Option<String>,
+    directory: Option<PathBuf>,
     quality: Option<String>,
     total: Option<u64>,
 }
@@ -116,6 +120,7 @@ impl Monitor {
             phase: settled.phase,
             kind: settled.kind,
             filename: settled.filename.clone(),
+            directory: settled.directory.clone(),
             quality: settled.quality.clone(),
             received: settled.total.map_or(received, |total| received.min(total)),
             in_order,
@@ -160,6 +165,11 @@ impl Monitor {
 
     pub(crate) fn set_kind(&self, kind: Kind) {
         self.settle(|settled| settled.kind = Some(kind));
+    }
+
+    /// To be told before the name is: who hears of the name looks there.
+    pub(crate) fn set_directory(&self, directory: &Path) {
+        self.settle(|settled| settled.directory = Some(directory.to_owned()));
     }
 
     pub(crate) fn set_filename(&self, filename: &str) {

@@ -16,8 +16,9 @@ use weir_media::filename;
 
 use crate::digest::hex;
 use crate::journal::{Journal, Record, State, Unavailable};
+use crate::ranges::Spans;
 use crate::source::{Method, Source};
-use crate::{EngineError, Partial};
+use crate::{EngineError, Partial, Ranges};
 
 /// How many numbered names are tried before giving up.
 const MAX_NUMBER: u32 = 999;
@@ -75,6 +76,16 @@ impl Names {
 #[must_use]
 pub fn partial_path(directory: &Path, filename: &str) -> PathBuf {
     Names::new(directory, filename).part()
+}
+
+/// Which bytes of a plain file in the making are there, by its journal. None without a readable one, and for a stream.
+/// Blocks.
+#[must_use]
+pub fn saved_ranges(directory: &Path, filename: &str) -> Option<Ranges> {
+    let names = Names::new(directory, &filename::safe(filename));
+    let State::File(state) = Journal::peek(&names.journal())?.state else { return None };
+    let done = Spans::from_untrusted(&state.written, state.total.unwrap_or(u64::MAX));
+    Some(Ranges { total: state.total, done: done.as_slice().to_vec(), active: Vec::new() })
 }
 
 /// Removes every working file of a download that is not running: `NAME.part`, `NAME.part.weir` and those of a stream.
@@ -441,6 +452,23 @@ mod tests {
         settle(&journal, "a (1).bin").unwrap();
         settle(&journal, "a (1).bin").unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_there_can_be_seen_also_while_somebody_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::create(dir.path(), "a.bin", "k").unwrap();
+        assert_eq!(saved_ranges(dir.path(), "a.bin"), None, "nothing is written yet");
+        let written = vec![(0, 10), (50, 60)];
+        let file = FileState { total: Some(100), written: written.clone(), ..FileState::default() };
+        let record = part.record(State::File(file));
+        part.journal.write(&record, false).unwrap();
+        let ranges = saved_ranges(dir.path(), "a.bin").unwrap();
+        assert_eq!((ranges.total, ranges.done, ranges.active), (Some(100), written, Vec::new()));
+        let record = part.record(finished("a.bin"));
+        part.journal.write(&record, false).unwrap();
+        assert_eq!(saved_ranges(dir.path(), "a.bin"), None);
+        assert_eq!(saved_ranges(dir.path(), "../a.bin"), None);
     }
 
     #[test]

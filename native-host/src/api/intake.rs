@@ -88,26 +88,23 @@ fn guess_kind(url: &Url) -> DownloadKind {
     }
 }
 
-/// The category whose rule fits what the address says. The server has not been asked: a link that works once must not be
-/// used up for it.
+/// The category whose rule fits what the address says. The server is not asked for it, since a link may work only once;
+/// when it has answered, the queue looks again.
 fn guess_category(config: &Config, url: &Url, page_url: Option<&str>, name: &str) -> Option<String> {
     let page = page_url.and_then(|page| Url::parse(page).ok());
     let extension = filename::extension(name);
     let facts = category::Facts {
-        hosts: [url.host_str(), page.as_ref().and_then(Url::host_str)],
+        hosts: [url.host_str(), page.as_ref().and_then(Url::host_str), None],
         filename: name,
         media_type: extension.as_deref().and_then(weir_engine::media_type),
     };
     category::of(&config.category, &facts).map(|category| category.name.clone())
 }
 
-/// Where files of a category go; one that the settings do not know has no folder of its own.
+/// Where files of this category go.
 pub(super) fn category_folder(config: &Config, name: Option<&str>) -> Result<PathBuf, ApiError> {
     let known = name.and_then(|name| category::named(&config.category, name));
-    let Some(directory) = known.and_then(|category| category.directory.as_deref()) else {
-        return Ok(config.download_dir.clone());
-    };
-    confine::folder(&config.download_dir, Path::new(directory)).map_err(|error| {
+    confine::folder_of(&config.download_dir, known).map_err(|error| {
         ApiError::new(
             StatusCode::CONFLICT,
             code::FOLDER_UNWRITABLE,
@@ -169,6 +166,7 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
         password,
         connections: new.connections,
         in_directory: new.directory.as_deref().is_some_and(|directory| !directory.is_empty()),
+        in_category: new.category.as_deref().is_some_and(|category| !category.is_empty()),
     })
 }
 

@@ -10,8 +10,8 @@ use weir_protocol::Category;
 /// What is known of a download when its category is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// Of the address and of the page; lower case, as in a parsed address.
-    pub(crate) hosts: [Option<&'a str>; 2],
+    /// Of the address, of the page, and of the address it led to; lower case, as in a parsed address.
+    pub(crate) hosts: [Option<&'a str>; 3],
     /// Name the file has or will have.
     pub(crate) filename: &'a str,
     /// Type of the content, without parameters: the server's, or guessed from the name.
@@ -149,7 +149,7 @@ mod tests {
         ];
         assert_eq!(check(&categories), Ok(()));
         let found = |host, page, filename, media_type| {
-            of(&categories, &Facts { hosts: [Some(host), page], filename, media_type })
+            of(&categories, &Facts { hosts: [Some(host), page, None], filename, media_type })
                 .map(|category| category.name.as_str())
         };
         assert_eq!(found("media.example.org", None, "a", Some("video/mp4")), Some("Talks"));

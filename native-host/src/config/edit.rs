@@ -26,9 +26,10 @@ pub(crate) fn edit(text: &str, patch: &SettingsPatch) -> anyhow::Result<String> 
     Ok(document.to_string())
 }
 
-/// Takes a key away; what was written above it moves to the end of the file.
+/// Takes a key away; what was written above it moves to what comes next, or to the end of the file.
 fn remove(document: &mut DocumentMut, key: &str) {
     let mut comments = document.key(key).map(|key| above(key.leaf_decor())).unwrap_or_default();
+    let next = document.iter().map(|(key, _)| key.to_owned()).skip_while(|found| found != key).nth(1);
     match document.remove(key) {
         Some(Item::ArrayOfTables(tables)) => {
             comments = tables.iter().map(|table| above(table.decor())).collect();
@@ -36,9 +37,31 @@ fn remove(document: &mut DocumentMut, key: &str) {
         Some(_) => {}
         None => return,
     }
-    if comments.contains('#') {
+    if !comments.contains('#') {
+        return;
+    }
+    let put_above = |decor: &mut Decor| {
+        let rest = above(decor);
+        decor.set_prefix(format!("{comments}{rest}"));
+    };
+    if let Some(mut key) = next.as_deref().and_then(|next| {
+        let is_value = document.get(next).is_some_and(Item::is_value);
+        document.key_mut(next).filter(|_| is_value)
+    }) {
+        put_above(key.leaf_decor_mut());
+    } else if let Some(table) = next.and_then(|next| document.get_mut(&next)).and_then(first_table) {
+        put_above(table.decor_mut());
+    } else {
         let rest = document.trailing().as_str().unwrap_or_default().to_owned();
-        document.set_trailing(format!("{rest}{}", comments.trim_start_matches('\n')));
+        document.set_trailing(format!("{rest}{comments}"));
+    }
+}
+
+fn first_table(item: &mut Item) -> Option<&mut Table> {
+    match item {
+        Item::Table(table) => Some(table),
+        Item::ArrayOfTables(tables) => tables.get_mut(0),
+        Item::None | Item::Value(_) => None,
     }
 }
 
@@ -144,8 +167,8 @@ dht = false
     #[test]
     fn what_goes_leaves_its_comments() {
         let gone = edited(r#"{"rate_limit":null}"#);
-        assert!(!gone.contains("rate_limit") && gone.contains("# Slow at home."), "{gone}");
-        assert!(gone.parse::<DocumentMut>().is_ok());
+        assert!(gone.contains("\n\n# Slow at home.\nfuture_key"), "{gone}");
+        assert!(!gone.contains("rate_limit") && gone.parse::<DocumentMut>().is_ok(), "{gone}");
         let gone = edited(r#"{"quiet_hours":null,"category":[]}"#);
         assert!(!gone.contains("quiet_hours") && gone.contains("dht = false"), "{gone}");
         assert_eq!(edited(r#"{"max_active":null}"#), FILE, "what is not there");

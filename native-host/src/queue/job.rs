@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
-    Checksum, Engine, EngineError, Finished, Kind, Login, Method, Monitor, Partial, Proxy, RateLimit, Source,
+    Checksum, Engine, EngineError, Finished, Folder, Kind, Login, Method, Monitor, Partial, Proxy, RateLimit,
+    Source,
 };
 use weir_protocol::{DownloadId, DownloadKind};
 
+use super::groups::{Found, Groups};
 use super::speed::SpeedMeter;
 use crate::store::Record;
 
@@ -52,6 +54,8 @@ pub(super) struct Job {
     pub(super) filename: Option<String>,
     /// Bytes that were there when it started.
     pub(super) received_before: u64,
+    /// Tells the category that the rules found once the server had answered.
+    pub(super) category: Option<Found>,
 }
 
 /// Starts the engine on a row; `orphaned` looks for a partial of its address first.
@@ -59,9 +63,11 @@ pub(super) fn start(
     engine: &Engine,
     record: &Record,
     orphaned: bool,
+    groups: &Arc<Groups>,
     limit: Arc<RateLimit>,
     reports: mpsc::UnboundedSender<Report>,
 ) -> Job {
+    let (folder, category) = groups.rule_for(record).unzip();
     let id = record.download.id;
     let stop = CancellationToken::new();
     let monitor = Arc::new(Monitor::default());
@@ -76,8 +82,9 @@ pub(super) fn start(
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),
         received_before: record.download.received_bytes,
+        category,
     };
-    let plan = plan(record, orphaned, limit);
+    let plan = plan(record, orphaned, folder, limit);
     let engine = engine.clone();
     tokio::spawn(async move {
         let work = {
@@ -103,13 +110,19 @@ pub(super) fn start(
     job
 }
 
-fn plan(record: &Record, orphaned: bool, limit: Arc<RateLimit>) -> Result<weir_engine::Job, EngineError> {
+fn plan(
+    record: &Record,
+    orphaned: bool,
+    folder: Option<Folder>,
+    limit: Arc<RateLimit>,
+) -> Result<weir_engine::Job, EngineError> {
     let request = &record.request;
     let download = &record.download;
     Ok(weir_engine::Job {
         source: source(&download.url, request)?,
         mirrors: request.mirrors.iter().filter_map(|mirror| Url::parse(mirror).ok()).collect(),
         directory: record.directory.clone(),
+        folder,
         filename: request.filename.clone(),
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
         title: download.title.clone(),

@@ -6,6 +6,7 @@
 //! Invariant: at most one job per row, and a row's next job starts only after its last one has let go of its files.
 
 mod actor;
+mod groups;
 mod job;
 mod network;
 mod order;
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::config::quiet::Hours;
 use crate::store::{Record, Store};
 pub(crate) use actor::{moment, now};
+use groups::Groups;
 pub(crate) use job::{source, wire_kind};
 pub(crate) use order::Target;
 pub(crate) use speed::SpeedMeter;
@@ -106,6 +108,8 @@ pub(crate) struct Limits {
     pub(crate) auto_retries: u32,
     /// When another limit holds.
     pub(crate) hours: Hours,
+    /// Groups by rule, and where their folders are.
+    pub(crate) groups: Arc<Groups>,
 }
 
 impl From<&Config> for Limits {
@@ -117,6 +121,10 @@ impl From<&Config> for Limits {
             rate_limit: config.rate_limit.unwrap_or(0),
             auto_retries: config.auto_retries,
             hours: config.hours.clone(),
+            groups: Arc::new(Groups {
+                root: config.download_dir.clone(),
+                categories: config.category.clone(),
+            }),
         }
     }
 }

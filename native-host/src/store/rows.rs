@@ -51,6 +51,8 @@ pub(crate) struct RequestContext {
     pub(crate) connections: Option<u32>,
     /// The user chose the folder; no category changes it.
     pub(crate) in_directory: bool,
+    /// The user chose the category; no rule changes it.
+    pub(crate) in_category: bool,
 }
 
 // Written by hand: headers, cookies, logins and the queries of mirrors are secrets.

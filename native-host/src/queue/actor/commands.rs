@@ -116,6 +116,7 @@ impl Actor {
             record.download.start_at = start_at;
         }
         if let Some(category) = patch.category {
+            record.request.in_category = category.is_some();
             record.download.category = category;
             if let Some(folder) = folder.filter(|_| !busy && !record.settled && !record.request.in_directory)
             {
@@ -222,12 +223,16 @@ impl Actor {
     pub(super) async fn ranges(&self, id: DownloadId) -> Result<Ranges, QueueError> {
         let row = self.get(id).await?;
         if let Some(ranges) = self.jobs.get(&id).and_then(|job| job.monitor.ranges()) {
-            let spans = |spans: Vec<(u64, u64)>| spans.into_iter().map(|(from, to)| [from, to]).collect();
-            return Ok(Ranges {
-                total_bytes: ranges.total,
-                done: spans(ranges.done),
-                active: spans(ranges.active),
-            });
+            return Ok(wire(ranges));
+        }
+        let record = self.record(id).await?;
+        if record.settled && row.kind == DownloadKind::File && row.status != DownloadStatus::Completed {
+            // Whatever job there is has not begun or has let go; its journal is at most a second behind.
+            let (directory, filename) = (record.directory, record.download.filename);
+            let look = move || weir_engine::saved_ranges(&directory, &filename);
+            if let Ok(Some(ranges)) = tokio::task::spawn_blocking(look).await {
+                return Ok(wire(ranges));
+            }
         }
         let whole = matches!(row.status, DownloadStatus::Completed | DownloadStatus::Finishing);
         let done = row.total_bytes.filter(|total| whole && *total > 0 && row.kind == DownloadKind::File);
@@ -252,4 +257,9 @@ impl Actor {
 fn forget_progress(record: &mut Record) {
     record.download.received_bytes = 0;
     record.download.progress = 0.0;
+}
+
+fn wire(ranges: weir_engine::Ranges) -> Ranges {
+    let spans = |spans: Vec<(u64, u64)>| spans.into_iter().map(|(from, to)| [from, to]).collect();
+    Ranges { total_bytes: ranges.total, done: spans(ranges.done), active: spans(ranges.active) }
 }

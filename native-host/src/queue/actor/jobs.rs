@@ -39,7 +39,8 @@ impl Actor {
                 Arc::clone(&self.global_limit),
             ));
             let orphaned = self.orphaned.remove(&id);
-            let job = job::start(&self.engine, &record, orphaned, limit, self.reports.clone());
+            let groups = &self.limits.groups;
+            let job = job::start(&self.engine, &record, orphaned, groups, limit, self.reports.clone());
             self.jobs.insert(id, job);
         }
     }
@@ -94,15 +95,26 @@ impl Actor {
         if snapshot.filename.is_some() {
             job.filename.clone_from(&snapshot.filename);
         }
+        if let Some(directory) = &snapshot.directory {
+            job.directory.clone_from(directory);
+        }
+        let category = job.category.as_ref().and_then(|found| found.get()).cloned();
         let Some(record) = self.rows.get(&id).filter(|record| record.download.status.is_running()) else {
             return;
         };
         let before = record.clone();
         let mut record = before.clone();
         record.download.status = transition::during(snapshot.phase);
+        if let Some(directory) = &snapshot.directory {
+            record.set_directory(directory);
+        }
         if let Some(filename) = &snapshot.filename {
             record.set_filename(filename);
             record.settled = true;
+        }
+        // Whatever the user says later wins.
+        if category.is_some() && !record.request.in_category {
+            record.download.category = category;
         }
         if let Some(kind) = snapshot.kind {
             record.download.kind = job::wire_kind(kind);
