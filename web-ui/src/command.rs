@@ -3,7 +3,7 @@
 //! Pure. Invariant: the accessible name of every button is the contract's (`Pause NAME` and the like), and a
 //! command is offered only where the daemon allows it.
 
-use weir_protocol::DownloadStatus;
+use weir_protocol::{Download, DownloadStatus};
 
 /// One button of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,15 +61,17 @@ impl Command {
         }
     }
 
-    /// Whether the button is there.
+    /// Whether the button is there. A row that waits for a time offers to start now, in place of a pause.
     #[must_use]
-    pub const fn is_offered(self, status: DownloadStatus) -> bool {
+    pub const fn is_offered(self, row: &Download) -> bool {
+        let (status, waits, failed) = (row.status, row.waits(), row.error.is_some());
         match self {
-            Self::Pause => status.can_pause(),
-            Self::Resume => status.can_resume(),
-            Self::Retry => status.can_retry(),
+            Self::Pause => status.can_pause() && !waits,
+            Self::Resume => status.can_resume() || (waits && !failed),
+            Self::Retry => status.can_retry() || (waits && failed),
             Self::Cancel => status.can_cancel(),
-            Self::Open | Self::Show => matches!(status, DownloadStatus::Completed),
+            Self::Open => matches!(status, DownloadStatus::Completed) && row.openable,
+            Self::Show => matches!(status, DownloadStatus::Completed),
         }
     }
 }
@@ -77,9 +79,14 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::tests::download;
+
+    fn offered_by(row: &Download) -> Vec<Command> {
+        Command::ALL.into_iter().filter(|command| command.is_offered(row)).collect()
+    }
 
     fn offered(status: DownloadStatus) -> Vec<Command> {
-        Command::ALL.into_iter().filter(|command| command.is_offered(status)).collect()
+        offered_by(&download(1, status))
     }
 
     #[test]
@@ -106,5 +113,16 @@ mod tests {
         assert_eq!(offered(DownloadStatus::Error), [Retry, Cancel]);
         assert_eq!(offered(DownloadStatus::Cancelled), [Retry]);
         assert_eq!(offered(DownloadStatus::Completed), [Open, Show]);
+        let mut row = download(1, DownloadStatus::Completed);
+        row.openable = false;
+        assert_eq!(offered_by(&row), [Show]);
+        let mut row = download(1, DownloadStatus::Queued);
+        row.start_at = Some("2999-01-01T00:00:00Z".to_owned());
+        assert_eq!(offered_by(&row), [Resume, Cancel]);
+        row.error =
+            Some(weir_protocol::ErrorInfo { code: "timeout".into(), message: "m".into(), action: None });
+        assert_eq!(offered_by(&row), [Retry, Cancel]);
+        row.status = DownloadStatus::Downloading;
+        assert_eq!(offered_by(&row), [Pause, Cancel], "what runs waits for nothing");
     }
 }

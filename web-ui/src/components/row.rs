@@ -37,8 +37,8 @@ pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView
                 {notes(store, id)}
             </div>
             <div class="row-buttons">
-                {slot(store, id, name, status, [Command::Pause, Command::Resume, Command::Retry, Command::Open])}
-                {slot(store, id, name, status, [Command::Show, Command::Cancel, Command::Cancel, Command::Cancel])}
+                {slot(store, id, name, [Command::Pause, Command::Resume, Command::Retry, Command::Open])}
+                {slot(store, id, name, [Command::Show, Command::Cancel, Command::Cancel, Command::Cancel])}
                 {(place == Place::Page).then(|| page_buttons(store, id, name, status))}
                 {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}
             </div>
@@ -75,6 +75,8 @@ fn facts(store: Store, id: DownloadId, place: Place) -> impl IntoView {
     let line = move || {
         store.with_row(id, |row| {
             let mut parts = format::facts(row, place == Place::Popup);
+            let waits = row.start_at.as_deref().filter(|_| row.waits());
+            parts.extend(waits.map(|moment| format!("from {}", browser::local_time(moment))));
             if place == Place::Page {
                 parts.extend(row.quality.clone());
                 parts.extend(origin(row));
@@ -109,7 +111,8 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
     let failed = Memo::new(move |_| {
         store
             .with_row(id, |row| {
-                let failed = row.status == DownloadStatus::Error;
+                // What is tried again by itself says why it waits.
+                let failed = row.status == DownloadStatus::Error || row.waits();
                 row.error.clone().filter(|_| failed).map(|error| (error, row.page_url.clone()))
             })
             .flatten()
@@ -140,17 +143,10 @@ const fn picture(command: Command) -> Icon {
     }
 }
 
-/// A button for whichever of these commands the status allows.
-fn slot(
-    store: Store,
-    id: DownloadId,
-    name: Memo<String>,
-    status: Memo<Option<DownloadStatus>>,
-    commands: [Command; 4],
-) -> impl IntoView {
+/// A button for whichever of these commands the row allows.
+fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: [Command; 4]) -> impl IntoView {
     let offered = Memo::new(move |_| {
-        let status = status.get()?;
-        commands.into_iter().find(|command| command.is_offered(status))
+        store.with_row(id, |row| commands.into_iter().find(|command| command.is_offered(row))).flatten()
     });
     // The last one keeps its face while the button hides, so nothing flickers in between.
     let face = move || offered.get().unwrap_or(commands[0]);

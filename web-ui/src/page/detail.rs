@@ -57,8 +57,10 @@ fn details(store: Store, download: &Download) -> impl IntoView + use<> {
         ("Quality", download.quality.clone()),
         ("Title", download.title.clone()),
         ("File", Some(download.path.clone())),
+        ("Category", download.category.clone()),
         ("Limit", download.rate_limit.map(format::speed)),
         ("SHA-256", download.sha256.clone()),
+        ("Starts", download.start_at.as_deref().map(browser::local_time)),
         ("Added", Some(browser::local_time(&download.created_at))),
         ("Finished", download.finished_at.as_deref().map(browser::local_time)),
     ];
