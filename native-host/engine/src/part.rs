@@ -256,6 +256,11 @@ impl Part {
         found.sort();
         found.into_iter().find_map(|name| {
             let names = Names::new(directory, name);
+            // Looked at before it is locked: a lock taken on another's journal, however briefly, keeps its owner from
+            // settling it.
+            if Journal::peek(&names.journal()).is_none_or(|record| record.key != key) {
+                return None;
+            }
             match Journal::open(&names.journal()) {
                 Ok((journal, Some(record))) if record.key == key => {
                     Some((Self { names, journal, key: key.to_owned() }, record))

@@ -4,6 +4,7 @@
 //! of the worst, and every address that did not become a file is named. The same command again goes on where an
 //! interrupted one stopped.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::{StreamExt as _, stream};
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
@@ -23,7 +24,7 @@ use weir_protocol::{Action, Download, DownloadId, DownloadStatus, ErrorInfo};
 use super::addresses::{AddressArgs, Wanted};
 use super::board::{Board, Ended};
 use super::request::{Request, RequestArgs, rate};
-use super::{Usage, output, sums};
+use super::{Usage, lanes, output, sums};
 use crate::confine;
 use crate::endpoint::hex;
 use crate::failure;
@@ -74,8 +75,12 @@ struct Run {
     engine: Engine,
     board: Board,
     stop: CancellationToken,
+    wanted: Vec<Wanted>,
+    /// One for each of `wanted`.
+    folders: Vec<PathBuf>,
+    request: Request,
+    total: Arc<RateLimit>,
     write_sha256: bool,
-    quality: bool,
     /// A file is whole, but its hash could not be written beside it.
     sum_missing: AtomicBool,
 }
@@ -86,75 +91,51 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     let root = std::path::absolute(&args.directory)?;
     let folders = wanted.iter().map(|wanted| folder(&root, wanted)).collect::<Result<Vec<_>, _>>()?;
     let options = engine_options(&args)?;
-    let (jobs, save_failed) = (usize::from(args.jobs), args.save_failed);
-    let total = Arc::new(RateLimit::new(args.limit_total.unwrap_or(0)));
     let request = args.request.resolve(&args.addresses, &wanted)?;
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (outcomes, stopped, least) = runtime.block_on(async {
+    let (run, outcomes) = runtime.block_on(async {
         let run = Arc::new(Run {
             engine: Engine::new(options)?,
             board: Board::new(json, wanted.len()),
             stop: stop_on_signal(),
+            wanted,
+            folders,
+            request,
+            total: Arc::new(RateLimit::new(args.limit_total.unwrap_or(0))),
             write_sha256: args.write_sha256,
-            quality: request.args().quality.is_some(),
             sum_missing: AtomicBool::new(false),
         });
-        let all = wanted.iter().zip(&folders).enumerate().map(|(n, (wanted, folder))| {
-            let run = Arc::clone(&run);
-            let plan = plan(&request, wanted, folder, &total);
-            async move {
-                if run.stop.is_cancelled() {
-                    return Ended::Stopped;
-                }
-                let id = DownloadId::try_from(n).unwrap_or(DownloadId::MAX - 1) + 1;
-                let url = plan.source.url.clone();
-                // A task of its own: downloads share the threads, and a bug in one is not the end of all.
-                let task = {
-                    let run = Arc::clone(&run);
-                    tokio::spawn(async move { one(&run, plan, id).await })
-                };
-                match task.await {
-                    Ok(ended) => ended,
-                    Err(_) => {
-                        run.board.leave(id, Ended::Failed);
-                        fail(&run.board, id, &url, &failure::panicked());
-                        Ended::Failed
-                    }
-                }
-            }
+        let each = Arc::clone(&run);
+        let work = lanes::run(run.wanted.len(), args.jobs.into(), Ended::Failed, move |n| {
+            let run = Arc::clone(&each);
+            async move { guarded(&run, n).await }
         });
-        // Numbered, because they end in any order.
-        let work = stream::iter(all.enumerate())
-            .map(|(n, task)| async move { (n, task.await) })
-            .buffer_unordered(jobs)
-            .collect::<Vec<_>>();
-        let mut outcomes = tokio::select! {
+        let outcomes = tokio::select! {
             outcomes = work => outcomes,
             never = run.board.watch() => match never {},
         };
         run.board.close();
-        outcomes.sort_unstable_by_key(|(n, _)| *n);
-        let outcomes: Vec<Ended> = outcomes.into_iter().map(|(_, ended)| ended).collect();
-        let least = u8::from(run.sum_missing.load(Ordering::Relaxed));
-        Ok::<_, anyhow::Error>((outcomes, run.stop.is_cancelled(), least))
+        Ok::<_, anyhow::Error>((run, outcomes))
     })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let missing: Vec<&Wanted> = wanted
+    let missing: Vec<&Wanted> = run
+        .wanted
         .iter()
         .zip(&outcomes)
         .filter(|(_, ended)| !matches!(ended, Ended::Whole(_)))
         .map(|(wanted, _)| wanted)
         .collect();
-    if wanted.len() > 1 {
-        conclude(&outcomes, &missing, save_failed.is_some(), started.elapsed());
+    if run.wanted.len() > 1 {
+        conclude(&outcomes, &missing, args.save_failed.is_some(), started.elapsed());
     }
-    if let Some(path) = save_failed {
-        save(&path, &missing).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(path) = &args.save_failed {
+        save(path, &missing).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if stopped && !missing.is_empty() {
+    if run.stop.is_cancelled() && !missing.is_empty() {
         eprintln!("weir: interrupted; the same command again goes on");
     }
+    let least = u8::from(run.sum_missing.load(Ordering::Relaxed));
     Ok(ExitCode::from(outcomes.iter().map(Ended::status).fold(least, u8::max)))
 }
 
@@ -196,24 +177,42 @@ fn engine_options(args: &GetArgs) -> anyhow::Result<EngineOptions> {
     Ok(options)
 }
 
-fn plan(request: &Request, wanted: &Wanted, folder: &Path, total: &Arc<RateLimit>) -> Job {
-    let args = request.args();
+fn plan(run: &Run, wanted: &Wanted, folder: &Path) -> Job {
+    let args = run.request.args();
     Job {
         mirrors: wanted.mirrors.clone(),
         filename: wanted.entry.name.clone().or_else(|| args.name.clone()),
         quality: args.quality.clone(),
         connections: args.connections.unwrap_or(CONNECTIONS),
-        checksum: request.checksum(wanted),
+        checksum: run.request.checksum(wanted),
         partial: Partial::SameUrl,
         remember: false,
-        limit: Arc::new(RateLimit::with_parent(args.limit.unwrap_or(0), Arc::clone(total))),
-        ..Job::new(request.source(wanted), folder.to_owned())
+        limit: Arc::new(RateLimit::with_parent(args.limit.unwrap_or(0), Arc::clone(&run.total))),
+        ..Job::new(run.request.source(wanted), folder.to_owned())
     }
 }
 
-async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
-    let url = job.source.url.clone();
-    let directory = job.directory.clone();
+/// One download, and an honest word when it ends by a mistake of ours.
+async fn guarded(run: &Run, n: usize) -> Ended {
+    let (Some(wanted), Some(folder)) = (run.wanted.get(n), run.folders.get(n)) else { return Ended::Failed };
+    if run.stop.is_cancelled() {
+        return Ended::Stopped;
+    }
+    let id = DownloadId::try_from(n).unwrap_or(DownloadId::MAX - 1) + 1;
+    match AssertUnwindSafe(one(run, id, wanted, folder)).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(_) => {
+            run.board.leave(id, Ended::Failed);
+            fail(&run.board, id, &wanted.url, &failure::panicked());
+            Ended::Failed
+        }
+    }
+}
+
+async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended {
+    let url = &wanted.url;
+    let job = plan(run, wanted, folder);
+    let quality = job.quality.is_some();
     let monitor = Arc::new(Monitor::default());
     let started = Instant::now();
     let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
@@ -230,12 +229,12 @@ async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
             if run.write_sha256 && !write_sum(&run.board, &finished) {
                 run.sum_missing.store(true, Ordering::Relaxed);
             }
-            if run.quality && finished.kind == Kind::File {
+            if quality && finished.kind == Kind::File {
                 let name = output::plain(&finished.filename);
                 run.board.say(&format!("weir: {name} is a plain file, which has no --quality to choose"));
             }
             tell(&run.board, &finished, started.elapsed());
-            run.board.json(&row(id, &url, &directory, finished.clone()));
+            run.board.json(&row(id, url, folder, finished.clone()));
             // Told first: whoever kills this before finds the same file with the same command.
             if let Err(error) = finished.settle() {
                 run.board.say(&format!("weir: a journal could not be removed: {error}"));
@@ -243,7 +242,7 @@ async fn one(run: &Run, job: Job, id: DownloadId) -> Ended {
         }
         Err(EngineError::Stopped) => {}
         Err(error) => {
-            fail(&run.board, id, &url, &failure::describe(&error));
+            fail(&run.board, id, url, &failure::describe(&error));
         }
     }
     ended

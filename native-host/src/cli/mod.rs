@@ -10,6 +10,7 @@ mod bars;
 mod board;
 mod cookies;
 mod get;
+mod lanes;
 mod list;
 mod manage;
 mod output;
