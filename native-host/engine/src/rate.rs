@@ -18,8 +18,9 @@ pub struct RateLimit {
     parent: Option<Arc<RateLimit>>,
 }
 
-/// How much may pass at once after a pause; longer credit would show as bursts above the limit.
-const BURST: Duration = Duration::from_millis(100);
+/// How much of what was not used may pass at once later: what sleeping too long on a busy machine costs, and no more,
+/// because longer credit would show as bursts above the limit.
+const BURST: Duration = Duration::from_millis(200);
 /// Waits are cut into naps so that a raised or removed limit acts at once.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -54,10 +55,15 @@ impl RateLimit {
         self.get() != 0 || self.parent.as_deref().is_some_and(Self::is_limited)
     }
 
-    /// The limit that holds: the lowest of its own and those above it, in bytes per second.
-    pub(crate) fn lowest(&self) -> Option<u64> {
-        let above = self.parent.as_deref().and_then(Self::lowest);
-        Some(self.get()).filter(|limit| *limit > 0).into_iter().chain(above).min()
+    /// Somebody is being held back right now.
+    pub(crate) fn holds(&self) -> bool {
+        let here = self.get() != 0
+            && self
+                .paid_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some_and(|due| due > Instant::now());
+        here || self.parent.as_deref().is_some_and(Self::holds)
     }
 
     /// Waits until `bytes` may pass.
@@ -95,7 +101,8 @@ impl RateLimit {
         let price = Duration::from_secs_f64(bytes as f64 / limit as f64);
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let due = paid_until.map_or(earliest, |until| until.max(earliest)) + price;
+        // The first bytes are paid for like all others: only lost time is made up for.
+        let due = paid_until.map_or(now, |until| until.max(earliest)) + price;
         *paid_until = Some(due);
         Some(due)
     }

@@ -236,3 +236,24 @@ async fn when_no_place_has_it_the_first_places_word_counts() {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_speed_limit_is_kept_by_few_connections_and_throws_nothing_away() {
+    let data = Arc::new(noise(17, 8 << 20));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request: &Request| serve(&data, request)
+    })
+    .await;
+    let out = tempfile::tempdir().unwrap();
+    let job = job(server.url("/a.bin"), out.path());
+    job.limit.set(4 << 20);
+    let began = Instant::now();
+    let finished = run(&engine(), job).await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert_whole(&finished, &data, out.path());
+    // A busy machine may take longer, never shorter.
+    assert!(took > 2.0 * 0.98, "{took} s for two seconds' worth");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1, "one connection is fast enough: {requests:#?}");
+}

@@ -36,8 +36,8 @@ const CHEAP: usize = 8;
 /// More than those only when the last ones raised the speed this much, seen over so long.
 const PAYS: f64 = 1.1;
 const PROOF: Duration = Duration::from_millis(300);
-/// A download whose speed limit is used to this share needs no more connections.
-const LIMIT_USED: f64 = 0.8;
+/// Under a speed limit another connection has to prove that it is needed: for so long the limit did not hold anybody.
+const UNHELD: Duration = Duration::from_millis(500);
 /// Files smaller than this are not worth a second connection.
 const MIN_PARALLEL: u64 = 2 * 1024 * 1024;
 /// Wait before the place of a connection that broke after it had worked is filled again.
@@ -57,6 +57,8 @@ pub(super) struct Transfer<'a> {
     began: Instant,
     /// Usual time until the head of an answer, in microseconds.
     delay: AtomicU64,
+    /// When the speed limit last held a connection back, in milliseconds.
+    held_at: AtomicU64,
     pub(super) handed: AtomicU64,
     /// The first answer, which has no end, still flows: whatever it brings is of one piece.
     pub(super) open_flows: AtomicBool,
@@ -103,6 +105,7 @@ impl<'a> Transfer<'a> {
             file,
             began: Instant::now(),
             delay: AtomicU64::new(0),
+            held_at: AtomicU64::new(0),
             handed: AtomicU64::new(0),
             open_flows: AtomicBool::new(false),
             parallel,
@@ -215,12 +218,23 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    /// The speed limit, not the network, decides how fast the connections are: none of them is slow by itself, and what
+    /// is dropped or taken from one has often been sent already.
+    pub(super) fn held_back(&self) -> bool {
+        if !self.job.limit.is_limited() {
+            return false;
+        }
+        let now = self.now().as_millis() as u64;
+        if self.job.limit.holds() {
+            self.held_at.store(now, Ordering::Relaxed);
+        }
+        now.saturating_sub(self.held_at.load(Ordering::Relaxed)) < UNHELD.as_millis() as u64
+    }
+
     /// Dropping a connection is right only when another can go on where it was, and when it is not this machine that
     /// holds it back.
     fn may_judge(&self) -> bool {
-        self.origins.get(0).validators().is_some()
-            && !self.job.limit.is_limited()
-            && !self.writer.is_saturated()
+        self.origins.get(0).validators().is_some() && !self.held_back() && !self.writer.is_saturated()
     }
 
     /// How many connections to add: as many as there are, but beyond [`CHEAP`] only while they pay; none while the disk cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck,
@@ -230,7 +244,7 @@ impl<'a> Transfer<'a> {
             || rate > FAST_ENOUGH
             || self.writer.was_saturated()
             || lock(self.map).unclaimed() < MIN_RANGE
-            || self.job.limit.lowest().is_some_and(|limit| rate > LIMIT_USED * limit as f64)
+            || self.held_back()
             || !self.net.options().hosts.has_room(&self.origins.get(0).url())
         {
             return 0;
@@ -300,7 +314,8 @@ impl<'a> Transfer<'a> {
                 Ok(None)
             }
             Trouble::Failed { error, wait } => {
-                let transient = error.is_transient();
+                // Where a range was served before, a refusal is more often about their number than about who asks.
+                let transient = error.is_transient() || (is_cap(&error) && origin.validators().is_some());
                 let exhausted = failures > retries;
                 if elsewhere {
                     origin.strike();

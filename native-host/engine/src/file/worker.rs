@@ -163,7 +163,11 @@ impl Transfer<'_> {
                 let now = self.now();
                 let able = Able { rate: map.rate(id), delay: self.delay().as_secs_f64() };
                 let next = map.claim(id, want, now);
-                let next = next.or_else(|| map.steal(id, able, now)).or_else(|| map.hedge(id, able, now));
+                let next = if next.is_none() && !self.held_back() {
+                    map.steal(id, able, now).or_else(|| map.hedge(id, able, now))
+                } else {
+                    next
+                };
                 if let Some(span) = next {
                     break span;
                 }
