@@ -170,8 +170,10 @@ fn a_row_waits_for_its_time() {
     daemon.wait_for(soon, &["completed"]);
     assert!(Timestamp::now() >= due, "not before its time");
     assert!(Timestamp::now() < due + SignedDuration::from_secs(5), "and not long after");
+    assert_eq!(act(&daemon, after, "pause"), 200);
+    assert_eq!(patch(&daemon, after, &json!({ "start_at": null }))["status"], "paused");
     let again = patch(&daemon, after, &json!({ "start_at": "2999-01-01T01:00:00+01:00" }));
-    assert_eq!(again["start_at"], "2999-01-01T00:00:00Z");
+    assert_eq!((&again["start_at"], &again["status"]), (&json!("2999-01-01T00:00:00Z"), &json!("queued")));
     for (body, status) in [(json!({ "start_at": "noon" }), 400), (json!({ "start_at": 5 }), 400)] {
         assert_eq!(daemon.call("PATCH", &format!("/download/{after}"), &body.to_string()).status, status);
     }

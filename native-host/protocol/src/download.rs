@@ -304,8 +304,8 @@ pub struct DownloadPatch {
     /// New name. Not while it runs and not once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// RFC 3339; a queued row does not start before. `null` lets it start at its turn. Not while it runs and not once it
-    /// is completed.
+    /// RFC 3339; the row does not start before, and a paused one is queued for then. `null` lets it start at its turn.
+    /// Only of rows that are queued or paused.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     pub start_at: Option<Option<String>>,
     /// Another group; `null` is none. The folder of the file changes with it only before anything has arrived.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub auto_retries: u32,
     /// Proxy of all downloads, without user info; none is what the environment says.
     pub proxy: Option<String>,
+    /// File of logins for the servers of downloads; set in `config.toml` only.
+    pub netrc: Option<String>,
     /// Hours with a limit of their own; the first that holds counts.
     pub quiet_hours: Vec<QuietHours>,
     /// Groups by rule; the first that fits counts.

@@ -46,6 +46,7 @@ fn shown(door: &Door, config: &Config) -> Settings {
         retries: config.retries,
         auto_retries: config.auto_retries,
         proxy: config.proxy.as_ref().map(ToString::to_string),
+        netrc: config.netrc.as_ref().map(|path| path.display().to_string()),
         quiet_hours: config.quiet_hours.clone(),
         category: config.category.clone(),
         extension_ids: config.extension_ids.clone(),

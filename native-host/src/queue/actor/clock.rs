@@ -30,21 +30,19 @@ impl Actor {
         if idle {
             return None;
         }
-        let clock = Timestamp::now();
-        let until =
-            |moment: Timestamp| Duration::try_from(moment.duration_since(clock)).unwrap_or(Duration::ZERO);
-        let quiet = (!self.limits.hours.is_empty()).then(|| {
-            let change = self.limits.hours.at(&Zoned::now()).until;
-            change.map_or(LOOK_AGAIN, until)
-        });
-        // Those that are due already wait for their turn, not for the clock.
+        let mut moments = Vec::new();
+        let is_quiet = !self.limits.hours.is_empty();
+        if is_quiet {
+            moments.extend(self.limits.hours.at(&Zoned::now()).until);
+        }
+        // Those that are due already wait for their turn, not for the clock. Texts of moments sort by time.
         let text = now();
         let first =
             waiting().filter_map(|row| row.start_at.as_deref()).filter(|at| *at > text.as_str()).min();
-        let first = first.map(|first| first.parse::<Timestamp>().map_or(LOOK_AGAIN, until));
-        let network = (self.offline && waiting().next().is_some()).then_some(LOOK_FOR_NETWORK);
-        let next = [quiet, first, network].into_iter().flatten().min()?;
-        Some(next.clamp(LEAST, LOOK_AGAIN))
+        let waits = first.is_some();
+        moments.extend(first.and_then(|first| first.parse::<Timestamp>().ok()));
+        let offline = self.offline && waiting().next().is_some();
+        (is_quiet || waits || offline).then(|| look_in(Timestamp::now(), &moments, offline))
     }
 
     /// Lets the quiet hours of this moment hold: the limit of all downloads, or none running.
@@ -91,6 +89,14 @@ impl Actor {
     }
 }
 
+/// How long until the next look, when the first of `moments` counts.
+fn look_in(clock: Timestamp, moments: &[Timestamp], offline: bool) -> Duration {
+    let most = if offline { LOOK_FOR_NETWORK } else { LOOK_AGAIN };
+    let first = moments.iter().min().map(|moment| moment.duration_since(clock));
+    let first = first.map(|wait| Duration::try_from(wait).unwrap_or(Duration::ZERO));
+    first.unwrap_or(most).clamp(LEAST, most)
+}
+
 /// What a row says that waits for the network.
 pub(super) fn offline() -> ErrorInfo {
     ErrorInfo {
@@ -110,4 +116,38 @@ pub(crate) fn moment(timestamp: jiff::Timestamp) -> String {
     let part = timestamp.subsec_nanosecond() > 0;
     let whole = timestamp.checked_add(jiff::SignedDuration::from_secs(i64::from(part))).unwrap_or(timestamp);
     whole.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_clock_does_a_minute_is_the_longest_wait() {
+        let clock: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(look_in(clock, &[at("2026-11-21T10:00:07.5Z")], false), Duration::from_millis(7500));
+        let both = [at("2026-11-21T11:00:00Z"), at("2026-11-21T10:00:30Z")];
+        assert_eq!(look_in(clock, &both, false), Duration::from_secs(30));
+        assert_eq!(look_in(clock, &both, true), LOOK_FOR_NETWORK);
+        // Years ahead, because the clock was set back, say.
+        assert_eq!(look_in(clock, &[at("2999-01-01T00:00:00Z")], false), LOOK_AGAIN);
+        assert_eq!(look_in(clock, &[Timestamp::MAX], false), LOOK_AGAIN);
+        assert_eq!(look_in(Timestamp::MIN, &[Timestamp::MAX], false), LOOK_AGAIN);
+        // Passed meanwhile: at once, but never in a circle.
+        assert_eq!(look_in(clock, &[at("2001-01-01T00:00:00Z")], false), LEAST);
+        assert_eq!(look_in(clock, &[], false), LOOK_AGAIN);
+    }
+
+    #[test]
+    fn moments_are_never_told_too_early() {
+        for (moment, told) in [
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z"),
+            ("2026-11-21T10:00:00.000000001Z", "2026-11-21T10:00:01Z"),
+            ("2026-11-21T23:59:59.5Z", "2026-11-22T00:00:00Z"),
+        ] {
+            assert_eq!(super::moment(moment.parse().unwrap()), told);
+        }
+        assert!(super::moment(Timestamp::MAX).starts_with("9999-12-30T"));
+    }
 }

@@ -110,8 +110,11 @@ impl Actor {
             record.request.filename = Some(record.download.filename.clone());
         }
         if let Some(start_at) = patch.start_at {
-            if busy {
+            if !matches!(status, DownloadStatus::Queued | DownloadStatus::Paused) {
                 return Err(QueueError::Illegal { act: "set the start of", status });
+            }
+            if start_at.is_some() {
+                record.download.status = DownloadStatus::Queued;
             }
             record.download.start_at = start_at;
         }
