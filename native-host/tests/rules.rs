@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
-use support::{Daemon, FileServer, eventually, noise, sha256};
+use support::{Daemon, FileServer, eventually, make_hls, noise, sha256};
 
 fn settings(daemon: &Daemon, body: &Value) -> Value {
     let answer = daemon.call("PATCH", "/settings", &body.to_string());
@@ -189,6 +189,14 @@ fn downloads_go_to_the_folder_of_their_category() {
         .filter(|name| name.contains(".part"))
         .collect();
     assert!(named.is_empty(), "{named:?}");
+
+    let streams = tempfile::tempdir().unwrap();
+    make_hls(streams.path(), 2);
+    let stream = FileServer::start(streams.path());
+    let id = daemon.add(&json!({ "url": stream.url("master.m3u8"), "title": "A talk" }));
+    let row = daemon.wait_for(id, &["completed"]);
+    assert_eq!(row["category"], "Video", "{row}");
+    assert!(daemon.downloads().join("Films/New/A talk.mp4").is_file(), "{row}");
 
     // The user's word wins, also later.
     let row = done(json!({ "url": server.url("film.mkv"), "category": "Later" }));

@@ -109,7 +109,7 @@ pub struct QuietHours {
     /// Days on which they begin; empty is every day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Weekday>,
-    /// Bytes per second of all downloads together.
+    /// Bytes per second of all downloads together; 0 is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u64>,
     /// Nothing runs.

@@ -55,7 +55,9 @@ impl Groups {
         let facts = Facts {
             hosts: [address, page, arrival.url.host_str()],
             filename: arrival.filename,
-            media_type: stated.or_else(|| extension.as_deref().and_then(weir_engine::media_type)),
+            media_type: stated
+                .or_else(|| extension.as_deref().and_then(weir_engine::media_type))
+                .or(arrival.content_type),
         };
         category::of(&self.categories, &facts)
     }
@@ -77,8 +79,11 @@ mod tests {
             directory: Some(name.into()),
             ..Category::default()
         };
-        let categories =
-            vec![category("Mirrors", &["video/*"], &["cdn.example"]), category("Video", &["video/*"], &[])];
+        let categories = vec![
+            category("Mirrors", &["video/*"], &["cdn.example"]),
+            category("Video", &["video/*"], &[]),
+            category("Text", &["text/plain"], &[]),
+        ];
         Arc::new(Groups { root: root.to_owned(), categories })
     }
 
@@ -97,6 +102,9 @@ mod tests {
         assert_eq!(found(&groups, Some("video/webm"), &cdn).as_deref(), Some("Mirrors"), "where it led to");
         assert_eq!(found(&groups, Some("application/octet-stream"), &here).as_deref(), Some("Video"));
         assert_eq!(found(&groups, Some("application/pdf"), &here), None, "whatever its name says");
+
+        let plain = Arrival { filename: "README", content_type: Some("text/plain"), url: &here };
+        assert_eq!(groups.fits(&plain, [None, None]).map(|found| found.name.as_str()), Some("Text"));
 
         assert!(groups.rule_for(&record).is_some());
         for change in [

@@ -148,6 +148,14 @@ impl Actor {
         }
         let Some(mut record) = self.rows.get(&id).cloned() else { return };
         apply_figures(&mut record.download, &job.monitor.snapshot());
+        if !record.settled
+            && let Some(filename) = &job.filename
+        {
+            // It was stopped in the moment in which it got its name: what it made is to be found again.
+            record.set_directory(&job.directory);
+            record.set_filename(filename);
+            record.settled = true;
+        }
         match outcome {
             // Also when it was paused in its last moment: the file is there.
             Ok(finished) => {
