@@ -15,7 +15,7 @@ use crate::journal::{FinishedState, HlsState, Record, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
 use crate::part::{self, Part, Scans};
-use crate::{Arrival, EngineError, Finished, Job, Kind, Partial, answer, digest, file, hls, resolve};
+use crate::{Arrival, EngineError, Finished, Job, Kind, Method, Partial, answer, digest, file, hls, resolve};
 
 /// What the first answers led to.
 enum Plan {
@@ -110,11 +110,7 @@ async fn plan(
             State::File(_) | State::Hls(_) | State::Finished(_) => kept = Some(part),
         }
     }
-    let (mut answer, asked) = file::ask_patiently(net, job, None, None).await?;
-    if let Some(error) = answer.unasked_part() {
-        return Err(error);
-    }
-    let kind = resolve::kind(&mut answer, job.kind).await?;
+    let (mut answer, asked, kind) = first_answer(net, job).await?;
     monitor.set_kind(kind);
     match kind {
         Kind::File => plan_file(job, monitor, (answer, asked), kept, wanted, key).await,
@@ -125,6 +121,31 @@ async fn plan(
             let part = reserve(job, monitor, kept, &arrival, key)?;
             Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
+    }
+}
+
+/// Asks for the whole until its first bytes are there: an answer that breaks off before them says nothing yet.
+async fn first_answer(net: &Net, job: &Job) -> Result<(Answer, Url, Kind), EngineError> {
+    let mut failures = 0;
+    loop {
+        let (mut answer, asked) = file::ask_patiently(net, job, None, None).await?;
+        if let Some(error) = answer.unasked_part() {
+            return Err(error);
+        }
+        match resolve::kind(&mut answer, job.kind).await {
+            Ok(kind) => return Ok((answer, asked, kind)),
+            Err(error) => {
+                failures += 1;
+                // A second POST may order twice.
+                let again = error.is_transient() && job.source.method == Method::Get;
+                if !again || failures > net.options().retries {
+                    return Err(error);
+                }
+            }
+        }
+        // The connection is let go of before the next is asked for.
+        drop(answer);
+        tokio::time::sleep(file::backoff(net, failures)).await;
     }
 }
 

@@ -195,7 +195,7 @@ impl EngineError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::BrokenTransfer { .. } => true,
             Self::ProxyFailed { refused, .. } => !refused,
-            Self::HttpStatus { status } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::HttpStatus { status } => matches!(status, 202 | 408 | 425 | 429 | 500..=599),
             _ => false,
         }
     }

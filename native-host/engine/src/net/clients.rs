@@ -21,8 +21,7 @@ const MAX_HTTP2_ONLY: usize = 64;
 /// All clients of an engine.
 #[derive(Debug)]
 pub(super) struct Pool {
-    options: Arc<EngineOptions>,
-    certificates: Vec<reqwest::Certificate>,
+    recipe: Recipe,
     /// Without a word of the caller's: through what the engine or the environment says.
     usual: Arc<Clients>,
     /// The latest used last.
@@ -35,7 +34,16 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Clients {
     own: reqwest::Client,
-    shared: reqwest::Client,
+    /// Made when it is wanted: each client reads the system's certificates.
+    shared: OnceLock<reqwest::Client>,
+    recipe: Recipe,
+}
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+struct Recipe {
+    options: Arc<EngineOptions>,
+    certificates: Arc<[reqwest::Certificate]>,
     proxy: Option<Proxy>,
 }
 
@@ -58,19 +66,21 @@ impl Pool {
                     EngineError::Internal(format!("the certificates cannot be read: {reason}"))
                 })?,
         };
-        let usual = Arc::new(Clients::new(&options, &certificates, options.proxy.clone())?);
-        Ok(Self { options, certificates, usual, kept: Mutex::default(), http2_only: Mutex::default() })
+        let proxy = options.proxy.clone();
+        let recipe = Recipe { options, certificates: certificates.into(), proxy };
+        let usual = Arc::new(Clients::new(recipe.clone())?);
+        Ok(Self { recipe, usual, kept: Mutex::default(), http2_only: Mutex::default() })
     }
 
     /// The clients for a proxy, or for none in particular.
     pub(super) fn through(&self, proxy: Option<&Proxy>) -> Result<Arc<Clients>, EngineError> {
-        let Some(proxy) = proxy.filter(|proxy| self.usual.proxy.as_ref() != Some(proxy)) else {
+        let Some(proxy) = proxy.filter(|proxy| self.usual.recipe.proxy.as_ref() != Some(proxy)) else {
             return Ok(Arc::clone(&self.usual));
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let clients = match kept.iter().position(|clients| clients.proxy.as_ref() == Some(proxy)) {
+        let clients = match kept.iter().position(|clients| clients.recipe.proxy.as_ref() == Some(proxy)) {
             Some(at) => kept.remove(at),
-            None => Arc::new(Clients::new(&self.options, &self.certificates, Some(proxy.clone()))?),
+            None => Arc::new(Clients::new(Recipe { proxy: Some(proxy.clone()), ..self.recipe.clone() })?),
         };
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
@@ -102,51 +112,54 @@ impl Pool {
     }
 }
 
-impl Clients {
-    fn new(
-        options: &EngineOptions,
-        certificates: &[reqwest::Certificate],
-        proxy: Option<Proxy>,
-    ) -> Result<Self, EngineError> {
+impl Recipe {
+    fn client(&self, lane: Lane) -> Result<reqwest::Client, EngineError> {
         let internal = |error: reqwest::Error| EngineError::Internal(error.without_url().to_string());
-        let client = |http1_only: bool| {
-            let mut builder = reqwest::Client::builder()
-                .user_agent(options.user_agent.clone())
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(options.connect_timeout)
-                .tcp_nodelay(true)
-                .pool_max_idle_per_host(IDLE_CONNECTIONS)
-                // A lost answer must come back as a fact: only the callers know whether asking again is right.
-                .retry(reqwest::retry::never());
-            if http1_only {
-                builder = builder.http1_only();
-            }
-            if !certificates.is_empty() {
-                builder = builder.tls_certs_merge(certificates.iter().cloned());
-            }
-            builder = match &proxy {
-                None => builder,
-                Some(proxy) => match proxy.address() {
-                    None => builder.no_proxy(),
-                    Some(address) => builder.proxy(reqwest::Proxy::all(address.clone()).map_err(internal)?),
-                },
-            };
-            builder.build().map_err(internal)
+        let mut builder = reqwest::Client::builder()
+            .user_agent(self.options.user_agent.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(self.options.connect_timeout)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            // A lost answer must come back as a fact: only the callers know whether asking again is right.
+            .retry(reqwest::retry::never());
+        if lane == Lane::Own {
+            builder = builder.http1_only();
+        }
+        if !self.certificates.is_empty() {
+            builder = builder.tls_certs_merge(self.certificates.iter().cloned());
+        }
+        builder = match self.proxy.as_ref().map(Proxy::address) {
+            None => builder,
+            Some(None) => builder.no_proxy(),
+            Some(Some(address)) => builder.proxy(reqwest::Proxy::all(address.clone()).map_err(internal)?),
         };
-        Ok(Self { own: client(true)?, shared: client(false)?, proxy })
+        builder.build().map_err(internal)
+    }
+}
+
+impl Clients {
+    fn new(recipe: Recipe) -> Result<Self, EngineError> {
+        Ok(Self { own: recipe.client(Lane::Own)?, shared: OnceLock::new(), recipe })
     }
 
-    pub(super) fn lane(&self, lane: Lane) -> &reqwest::Client {
+    pub(super) fn lane(&self, lane: Lane) -> Result<&reqwest::Client, EngineError> {
         match lane {
-            Lane::Own => &self.own,
-            Lane::Shared => &self.shared,
+            Lane::Own => Ok(&self.own),
+            Lane::Shared => match self.shared.get() {
+                Some(client) => Ok(client),
+                None => {
+                    let client = self.recipe.client(Lane::Shared)?;
+                    Ok(self.shared.get_or_init(|| client))
+                }
+            },
         }
     }
 
     /// Host and port of the proxy that requests for `url` go through.
     pub(super) fn proxy_for(&self, url: &Url) -> Option<String> {
-        match &self.proxy {
+        match &self.recipe.proxy {
             Some(proxy) => proxy.host(),
             None => {
                 let target = url.as_str().parse().ok()?;

@@ -123,6 +123,8 @@ fn proxy_cause(error: &(dyn std::error::Error + 'static)) -> Option<(String, boo
 /// The fact behind a status; none for a success.
 pub(crate) fn status_error(status: u16) -> Option<EngineError> {
     Some(match status {
+        // Success, but of something else than sending the file.
+        202 | 204 | 205 => EngineError::HttpStatus { status },
         200..=299 => return None,
         401 | 403 | 407 => EngineError::LoginRequired { status },
         404 | 410 => EngineError::Gone { status },
@@ -137,6 +139,7 @@ mod tests {
     #[test]
     fn statuses_are_facts() {
         assert!(status_error(206).is_none());
+        assert!(status_error(202).unwrap().is_transient() && !status_error(204).unwrap().is_transient());
         assert!(matches!(status_error(403), Some(EngineError::LoginRequired { status: 403 })));
         assert!(matches!(status_error(410), Some(EngineError::Gone { status: 410 })));
         assert!(status_error(503).unwrap().is_transient());

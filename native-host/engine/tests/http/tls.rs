@@ -37,6 +37,24 @@ async fn what_is_wrong_with_a_certificate_is_told_apart() {
     assert!(reason.contains("not known"), "{reason}");
 }
 
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_called_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/file.bin", listener.local_addr().unwrap()).parse().unwrap();
+    let plain = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let error = run(&engine(), job(url, dir.path())).await.unwrap_err();
+    let EngineError::Tls { reason, .. } = &error else { panic!("{error:?}") };
+    assert!(reason.contains("does not speak TLS"), "{reason}");
+    plain.abort();
+}
+
 /// Not a test by itself: run where `both.test` is 127.0.0.1 and ::1.
 #[tokio::test]
 async fn child_resolves_both() {
