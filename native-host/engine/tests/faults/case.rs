@@ -10,7 +10,9 @@ use weir_engine::{EngineError, EngineOptions, Finished, Job, Monitor, Partial};
 use super::support::{Reply, Request, Server, engine_with, job, names, noise, serve};
 
 /// Longest time a run may take, far beyond what any of them needs.
-const HANGS: Duration = Duration::from_secs(40);
+const HANGS: Duration = Duration::from_secs(60);
+/// Longest silence that is borne.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the server has, and what is random about this run.
 pub(crate) struct Scene {
@@ -142,7 +144,7 @@ impl Verdict {
 
 /// Slow enough to be stopped half-way.
 fn paced(scene: &Scene, request: &Request) -> Reply {
-    serve(&scene.data, request).slowly(128 * 1024 + scene.random(5, 32_768), Duration::from_millis(25))
+    serve(&scene.data, request).slowly(128 * 1024 + scene.random(5, 32_768), Duration::from_millis(40))
 }
 
 impl Case {
@@ -167,12 +169,17 @@ impl Case {
         let dir = outer.path().join("in");
         let mut job = job(server.url(self.path), &dir);
         job.partial = Partial::SameUrl;
-        let engine = engine_with(|options| (self.change)(&mut job, options, &scene));
+        let engine = engine_with(|options| {
+            // A machine that is busy with other tests is no silent server.
+            options.patience = PATIENCE;
+            (self.change)(&mut job, options, &scene);
+        });
         if matches!(self.play, Play::Resumed(..)) {
             let (monitor, stop) = (Arc::new(Monitor::new()), CancellationToken::new());
-            let begun = engine.download(job.clone(), Arc::clone(&monitor), stop.clone());
+            let begun = Job { connections: 3, ..job.clone() };
+            let begun = engine.download(begun, Arc::clone(&monitor), stop.clone());
             let halt = async {
-                let enough = (size / 4) as u64;
+                let enough = (size / 5) as u64;
                 while monitor.snapshot().received < enough {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

@@ -20,7 +20,7 @@ const MIB: usize = 1 << 20;
 /// Each case runs with every one of these: sizes, cuts and pieces follow from them.
 const SEEDS: std::ops::Range<u64> = 1..4;
 /// Cases at the same time; most of them wait.
-const TOGETHER: usize = 20;
+const TOGETHER: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_makes_a_wrong_file() {
