@@ -49,7 +49,10 @@ export async function limit(bench) {
     ...(ARIA2_NEXT ? [aria('aria2-next, 3 files', ARIA2_NEXT)] : []),
   ];
 
-  const figures = await Promise.all(contenders.map((one, at) => once(bench, one, `limit-${at}`, expected[one.file])));
+  const outcomes = await Promise.allSettled(contenders.map((one, at) => once(bench, one, `limit-${at}`, expected[one.file])));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
+  const figures = outcomes.map((outcome) => outcome.value);
   const percent = (fraction) => (Number.isNaN(fraction) ? '–' : (fraction * 100).toFixed(2));
   console.log(`\nlimit  1 MB/s over ${BYTES / 1e6} MB, from a server that gives each connection ${RATE / 1e6} MB/s: error in %`);
   table([
@@ -70,7 +73,8 @@ async function once(bench, { name, file, names, command }, folder, expected) {
     env: { ...bench.environment(), WEIR_HOME: home, ...env },
     stdio: [input ? 'pipe' : 'ignore', 'ignore', 'ignore'],
   });
-  child.stdin?.end(input);
+  // Whoever ends without reading says why by its status.
+  child.stdin?.on('error', () => {}).end(input);
   const ended = new Promise((resolve, reject) => child.once('error', reject).once('exit', (code) => resolve(code)));
   const samples = sample(server);
   try {
