@@ -35,7 +35,7 @@ pub(super) fn judge(
     allowed: u32,
     connected: impl FnOnce() -> bool,
 ) -> Verdict {
-    if !error.is_transient() {
+    if !may_pass(error) {
         return Verdict::Final;
     }
     let is_line = matches!(error, EngineError::Unreachable { .. } | EngineError::Timeout { .. });
@@ -50,11 +50,25 @@ pub(super) fn judge(
     Verdict::Again(pause)
 }
 
+fn may_pass(error: &EngineError) -> bool {
+    match error {
+        // A server that is overloaded in the middle of a stream, not one that has lost a piece of it.
+        EngineError::SegmentMissing { status: Some(status), .. } => {
+            EngineError::HttpStatus { status: *status }.is_transient()
+        }
+        error => error.is_transient(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
 
     use super::*;
+
+    fn segment(status: Option<u16>) -> EngineError {
+        EngineError::SegmentMissing { index: 0, number: 1, count: 2, reason: "r".into(), status }
+    }
 
     fn transient() -> [EngineError; 4] {
         [
@@ -83,6 +97,7 @@ mod tests {
         for error in [unreachable, timeout] {
             assert_eq!(judge(&error, 99, 0, || false), Verdict::Offline, "{error}");
         }
+        assert_eq!(judge(&segment(Some(503)), 0, 1, || panic!("not asked")), Verdict::Again(PAUSES[0]));
         // A server that answered is there.
         for error in [broken, status] {
             assert_eq!(judge(&error, 0, 1, || panic!("not asked")), Verdict::Again(PAUSES[0]), "{error}");
@@ -101,6 +116,8 @@ mod tests {
             EngineError::FfmpegMissing,
             EngineError::Live,
             EngineError::OwnAddress,
+            segment(Some(404)),
+            segment(None),
             EngineError::Stopped,
         ] {
             assert_eq!(judge(&error, 0, 9, || panic!("not asked")), Verdict::Final, "{error}");
