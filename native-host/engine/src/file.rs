@@ -13,6 +13,7 @@ mod transfer;
 mod worker;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,15 +172,19 @@ pub(crate) async fn run(
                 done.clone(),
             ),
         };
-        let file = Part::open(&part.names.part()).map_err(EngineError::disk)?;
         if done.is_empty() {
             monitor.begin_anew();
-            file.set_len(0).map_err(EngineError::disk)?;
         }
-        if let Some(total) = facts.total {
-            check_room(&part.names, total.saturating_sub(done.iter().map(|span| span.1 - span.0).sum()))?;
-            file.set_len(total).map_err(EngineError::disk)?;
-        }
+        let file = match make_room(&part.names, facts.total, &done) {
+            Ok(file) => file,
+            Err(error) => {
+                // Nothing is in it, and no record says whose it is.
+                if done.is_empty() {
+                    part.discard();
+                }
+                return Err(error);
+            }
+        };
         let map: SharedMap = Arc::new(Mutex::new(RangeMap::new(facts.total, &done)));
         monitor.set_map(&map);
         monitor.set_total(facts.total);
@@ -260,6 +265,19 @@ fn wanted_of(job: &Job) -> Option<Algorithm> {
         Some(Checksum::Stated { algorithm, .. }) => Some(algorithm),
         _ => None,
     }
+}
+
+/// The file in the making, as long as the whole will be, with nothing in it but `done`.
+fn make_room(names: &Names, total: Option<u64>, done: &[Span]) -> Result<File, EngineError> {
+    let file = Part::open(&names.part()).map_err(EngineError::disk)?;
+    if done.is_empty() {
+        file.set_len(0).map_err(EngineError::disk)?;
+    }
+    if let Some(total) = total {
+        check_room(names, total.saturating_sub(done.iter().map(|span| span.1 - span.0).sum()))?;
+        file.set_len(total).map_err(EngineError::disk)?;
+    }
+    Ok(file)
 }
 
 fn check_room(names: &Names, needed: u64) -> Result<(), EngineError> {
