@@ -4,7 +4,7 @@
 //! atomic loads, so a slow reader cannot slow a download. Invariant: `received` never exceeds a known `total`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -85,6 +85,8 @@ pub struct Monitor {
     connections: AtomicU32,
     /// Parts per million, so that it fits an atomic.
     fraction: AtomicU64,
+    /// Something has arrived.
+    moving: AtomicBool,
     /// Of the file being fetched, as long as it is.
     map: Mutex<Weak<Mutex<RangeMap>>>,
 }
@@ -139,7 +141,7 @@ impl Monitor {
         Some(Ranges { total: map.total(), done: map.done().as_slice().to_vec(), active: map.active() })
     }
 
-    /// Returns when phase, kind, filename, total or quality changed since the last call. Made for one observer; a
+    /// Returns when phase, kind, filename, total or quality changed since the last call, or the first bytes have come. Made for one observer; a
     /// change between two calls is not lost.
     pub async fn settled_or_phase_changed(&self) {
         self.changed.notified().await;
@@ -201,6 +203,9 @@ impl Monitor {
 
     pub(crate) fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+        if !self.moving.load(Ordering::Relaxed) && !self.moving.swap(true, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
     }
 
     /// Takes back what a failed try had counted.

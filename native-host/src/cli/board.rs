@@ -19,6 +19,9 @@ use crate::queue::SpeedMeter;
 
 /// How often everything is looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the first byte has come.
+const FIRST_LOOK: Duration = Duration::from_millis(40);
 /// Without a terminal a line this often is enough for a log.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// With more downloads than this, those that end well are counted and not named.
@@ -159,13 +162,19 @@ impl Board {
     /// Looks at everything again and again until it is dropped.
     pub(super) async fn watch(&self) -> std::convert::Infallible {
         let started = Instant::now();
+        // Until something has arrived people wait for a sign of life; nobody reads figures of the first instant.
+        while !self.has_begun() && started.elapsed() < TICK {
+            tokio::time::sleep(FIRST_LOOK).await;
+        }
         let mut tick = tokio::time::interval(TICK);
-        // Nobody reads figures of the first instant, and most small files are whole before the second.
-        tick.reset();
         loop {
             tick.tick().await;
             self.show(started.elapsed());
         }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.lock().running.values().any(|running| running.monitor.snapshot().received > 0)
     }
 
     fn show(&self, now: Duration) {

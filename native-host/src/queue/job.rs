@@ -47,6 +47,8 @@ pub(super) struct Job {
     pub(super) started: Instant,
     /// Cancelled once the job has ended, however.
     pub(super) ended: CancellationToken,
+    /// Clients have been told that bytes arrive.
+    pub(super) moving: bool,
     /// Partial files are to be removed once the job has let go of them.
     pub(super) discard: bool,
     pub(super) directory: PathBuf,
@@ -78,6 +80,7 @@ pub(super) fn start(
         meter: SpeedMeter::default(),
         started: Instant::now(),
         ended: CancellationToken::new(),
+        moving: false,
         discard: false,
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),

@@ -128,8 +128,19 @@ impl Actor {
             let row = &record.download;
             (row.status, row.filename.clone(), row.kind, row.quality.clone(), row.total_bytes, record.settled)
         };
+        let row = record.download.clone();
         if settled(&before) != settled(&record) {
             self.record_fact(record).await;
+        }
+        if let Some(job) = self.jobs.get_mut(&id)
+            && row.status == DownloadStatus::Downloading
+            && row.received_bytes > 0
+            && !std::mem::replace(&mut job.moving, true)
+        {
+            // The first bytes are told at once: whoever has just clicked waits for them.
+            let progress = (row.progress * 10.0).round() / 10.0;
+            let received_bytes = Some(row.received_bytes);
+            self.bus.send(&Event::Progress(Progress { id, progress, received_bytes, ..Progress::default() }));
         }
     }
 
