@@ -225,6 +225,34 @@ fn what_may_mend_itself_is_tried_again_and_says_so() {
 }
 
 #[test]
+fn a_server_that_comes_back_is_found_without_anybody_doing_anything() {
+    let daemon = Daemon::start_with("retries = 0");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let id = daemon.add(&json!({ "url": format!("http://127.0.0.1:{port}/data.bin") }));
+    eventually("the wait", || daemon.row(id)["start_at"].is_string().then_some(()));
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    answer_all(listener);
+    let row = daemon.wait_for(id, &["completed"]);
+    assert_eq!((row["sha256"].as_str(), &row["error"]), (Some(sha256(b"there").as_str()), &Value::Null));
+}
+
+/// Answers every request with five bytes.
+fn answer_all(listener: std::net::TcpListener) {
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere");
+        }
+    });
+}
+
+#[test]
 fn what_cannot_mend_itself_is_not_tried_again() {
     let daemon = Daemon::start();
     let (_dir, server, _) = site(1);
@@ -375,12 +403,15 @@ fn without_a_network() {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let far = daemon.add(&json!({ "url": format!("http://203.0.113.7:{port}/far.bin") }));
-    let row = eventually("the wait for the network", || {
-        let row = daemon.row(far);
-        assert_ne!(row["status"], "error", "{row}");
-        (row["status"] == "queued" && row["error"].is_object()).then_some(row)
-    });
-    assert_eq!((&row["error"]["code"], &row["start_at"]), (&json!("offline"), &Value::Null));
+    let offline = |id: i64| {
+        let row = eventually("the wait for the network", || {
+            let row = daemon.row(id);
+            assert_ne!(row["status"], "error", "{row}");
+            (row["status"] == "queued" && row["error"].is_object()).then_some(row)
+        });
+        assert_eq!((&row["error"]["code"], &row["start_at"]), (&json!("offline"), &Value::Null));
+    };
+    offline(far);
     let (_dir, server, bytes) = site(10);
     let here = daemon.add(&json!({ "url": server.url("data.bin") }));
     assert_eq!(
@@ -389,20 +420,13 @@ fn without_a_network() {
         "what is near is not held up"
     );
     let other = daemon.add(&json!({ "url": "http://198.51.100.9/other.bin" }));
-    assert_eq!(daemon.row(far)["status"], "queued");
-    assert_eq!(daemon.row(other)["status"], "queued");
+    offline(other);
+    assert_eq!(act(&daemon, other, "resume"), 200, "by hand at once");
+    offline(other);
     assert_eq!(act(&daemon, other, "cancel"), 200);
+    assert_eq!(daemon.row(far)["status"], "queued");
 
-    std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut head = [0; 4096];
-            let _ = stream.read(&mut head);
-            let _ =
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere");
-        }
-    });
+    answer_all(listener);
     let ip = |arguments: &str| {
         let done = Command::new("ip").args(arguments.split(' ')).output().unwrap();
         assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));

@@ -41,7 +41,7 @@ impl Actor {
             waiting().filter_map(|row| row.start_at.as_deref()).filter(|at| *at > text.as_str()).min();
         let waits = first.is_some();
         moments.extend(first.and_then(|first| first.parse::<Timestamp>().ok()));
-        let offline = self.offline && waiting().next().is_some();
+        let offline = !self.cut_off.is_empty() && waiting().next().is_some();
         (is_quiet || waits || offline).then(|| look_in(Timestamp::now(), &moments, offline))
     }
 
@@ -80,12 +80,17 @@ impl Actor {
         }
     }
 
-    /// Looks whether the network is back.
+    /// Looks whether the network is back. After a minute a server is asked in any case: a network without a way out
+    /// may still have servers of its own.
     pub(super) fn look_for_network(&mut self) {
-        if self.offline && network::leads_anywhere() {
-            tracing::info!("the network is back");
-            self.offline = false;
+        if self.cut_off.is_empty() {
+            return;
         }
+        if network::leads_anywhere() {
+            tracing::info!("the network is back");
+            self.cut_off.clear();
+        }
+        self.cut_off.retain(|server, seen| seen.elapsed() < LOOK_AGAIN && !network::leads_to(server));
     }
 }
 

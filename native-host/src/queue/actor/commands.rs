@@ -12,6 +12,7 @@ use weir_protocol::{
 
 use super::Actor;
 use super::jobs::discard;
+use crate::queue::network;
 use crate::queue::order::{self, Place, Target};
 use crate::queue::transition::{self, Act};
 use crate::queue::{Growing, QueueError};
@@ -57,7 +58,7 @@ impl Actor {
                 record.attempts = 0;
                 record.download.start_at = None;
                 // Whoever asks may know better than the routing table.
-                self.offline = false;
+                self.cut_off.remove(network::authority(&record.download.url));
                 let error = record.download.error.take();
                 let worthless = error.is_some_and(|error| error.action == Some(Action::StartOver));
                 if worthless && record.settled {

@@ -68,7 +68,7 @@ impl Actor {
             let server = network::authority(&row.url);
             row.start_at.as_deref().is_none_or(|at| at <= now.as_str())
                 && busy.get(server).is_none_or(|count| *count < self.limits.max_per_host)
-                && (!self.offline || network::leads_to(server))
+                && !self.cut_off.contains_key(server)
         };
         let order = |record: &&Record| {
             let row = &record.download;
@@ -228,7 +228,7 @@ impl Actor {
             Verdict::Final => return self.fail(record, failure::describe(error)).await,
             Verdict::Offline => {
                 tracing::info!(id, "a download waits for the network");
-                self.offline = true;
+                self.cut_off.insert(server.to_owned(), tokio::time::Instant::now());
                 record.download.error = Some(offline());
             }
             Verdict::Again(pause) => {

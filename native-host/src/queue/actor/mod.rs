@@ -50,8 +50,8 @@ pub(super) struct Actor {
     orphaned: HashSet<DownloadId>,
     /// Quiet hours say that nothing runs.
     held: bool,
-    /// A download failed because the network leads nowhere; what needs it waits.
-    offline: bool,
+    /// Servers to which no way led, and when that was seen; what comes from there waits.
+    cut_off: HashMap<String, tokio::time::Instant>,
 }
 
 impl Actor {
@@ -90,7 +90,7 @@ impl Actor {
             limits,
             orphaned,
             held: false,
-            offline: false,
+            cut_off: HashMap::new(),
         })
     }
 
