@@ -181,6 +181,10 @@ fn failures_are_1_and_mistakes_are_2() {
             weir(dir.path()).args(arguments).stderr(Stdio::null()).stdout(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(2), "{arguments:?}");
     }
+    let wrong =
+        weir(dir.path()).args(["get", "--proxy", "gopher://me:S3CRET@p/", "http://h/"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(!String::from_utf8_lossy(&wrong.stderr).contains("S3CRET"));
 }
 
 #[test]

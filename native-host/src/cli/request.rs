@@ -58,7 +58,7 @@ pub(super) struct RequestArgs {
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
     /// http://, https://, socks5:// or socks5h:// to go through, or `none` [default: as the environment says].
-    #[arg(long, value_name = "URL", value_parser = proxy)]
+    #[arg(long, value_name = "URL")]
     proxy: Option<String>,
     /// Send this with POST; @FILE sends what is in the file, @- what is on stdin.
     #[arg(long, visible_alias = "body", value_name = "TEXT")]
@@ -82,6 +82,10 @@ impl RequestArgs {
                 "--output and the hash of --checksum belong to one file, and there are {count} addresses"
             ))
             .into());
+        }
+        // Checked here, because a message about a wrong flag repeats its value, and this one may hold a password.
+        if let Some(text) = &self.proxy {
+            Proxy::parse(text).map_err(|error| Usage(format!("--proxy: {error}")))?;
         }
         let stdin = [
             addresses.reads_stdin(),
@@ -227,10 +231,6 @@ fn header_value(text: &str) -> Result<String, String> {
 
 fn checksum(text: &str) -> Result<String, String> {
     Checksum::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-fn proxy(text: &str) -> Result<String, String> {
-    Proxy::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// `500k`, `2M`, `1.5G`, or plain bytes per second.
