@@ -193,7 +193,7 @@ impl Net {
         let _ = bare.set_password(None);
         let mut lane = self.pool.lane(hop.url, lane);
         loop {
-            let client = clients.lane(lane)?;
+            let client = clients.lane(lane, hop.url)?;
             let request = match hop.method {
                 Method::Get => client.get(bare.clone()),
                 Method::Post => client.post(bare.clone()).body(hop.visitor.body.clone().unwrap_or_default()),

@@ -257,3 +257,47 @@ async fn a_speed_limit_is_kept_by_few_connections_and_throws_nothing_away() {
     let requests = server.requests();
     assert_eq!(requests.len(), 1, "one connection is fast enough: {requests:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_goes_on_with_what_the_first_began() {
+    let data = Arc::new(noise(19, 12 << 20));
+    let other = Arc::new(noise(20, 12 << 20));
+    let mirror_of = |data: &Arc<Vec<u8>>| {
+        let data = Arc::clone(data);
+        Server::start(move |request: &Request| {
+            support::serve_as(&data, request, "\"mirror\"", "Thu, 22 Oct 2026 07:28:00 GMT")
+        })
+    };
+    for (mirrored, goes_on) in [(&data, true), (&other, false)] {
+        let dead = Arc::new(AtomicU32::new(0));
+        let first = Server::start({
+            let (data, dead) = (Arc::clone(&data), Arc::clone(&dead));
+            move |request: &Request| match dead.load(Ordering::Relaxed) {
+                0 => paced(&data, request),
+                _ => Reply::new(404, "gone"),
+            }
+        })
+        .await;
+        let mirror = mirror_of(mirrored).await;
+        let out = tempfile::tempdir().unwrap();
+        let engine = engine();
+        let mut job = job(first.url("/a.bin"), out.path());
+        job.partial = weir_engine::Partial::SameUrl;
+        let (monitor, stop) =
+            (Arc::new(weir_engine::Monitor::new()), tokio_util::sync::CancellationToken::new());
+        let begun = engine.download(job.clone(), Arc::clone(&monitor), stop.clone());
+        let stopped = async {
+            while monitor.snapshot().received < 3 << 20 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.cancel();
+        };
+        assert!(matches!(tokio::join!(begun, stopped).0, Err(EngineError::Stopped)));
+        dead.store(1, Ordering::Relaxed);
+        job.mirrors = vec![mirror.url("/b.bin")];
+        let finished = run(&engine, job).await.unwrap();
+        assert_whole(&finished, mirrored, out.path());
+        let anew = mirror.requests().iter().any(|request| request.range.is_none());
+        assert_eq!(anew, !goes_on);
+    }
+}

@@ -158,7 +158,9 @@ impl Transfer<'_> {
                 if map.is_handed_over() {
                     return Ok(None);
                 }
-                let share = map.unclaimed() / (2 * u64::from(self.job.connections.max(1)));
+                // All of it when all take one: what turns out unequal is shared again at the end, and each request
+                // costs the time until its answer.
+                let share = map.unclaimed() / u64::from(self.job.connections.max(1));
                 let want = share.clamp(MIN_RANGE, MAX_RANGE);
                 let now = self.now();
                 let able = Able { rate: map.rate(id), delay: self.delay().as_secs_f64() };

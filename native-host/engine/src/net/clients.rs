@@ -30,13 +30,25 @@ pub(super) struct Pool {
     http2_only: Mutex<Vec<String>>,
 }
 
-/// One way out.
+/// One way out. Its clients are made when they are wanted: those for TLS read the system's certificates, which takes
+/// longer than many a download.
 #[derive(Debug)]
 pub(super) struct Clients {
-    own: reqwest::Client,
-    /// Made when it is wanted: each client reads the system's certificates.
+    plain: OnceLock<reqwest::Client>,
+    own: OnceLock<reqwest::Client>,
     shared: OnceLock<reqwest::Client>,
     recipe: Recipe,
+}
+
+/// What a client can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skill {
+    /// No TLS at all.
+    Plain,
+    /// HTTP/1.1 only.
+    Own,
+    /// HTTP/2 too.
+    Shared,
 }
 
 /// What a client is made of.
@@ -68,7 +80,7 @@ impl Pool {
         };
         let proxy = options.proxy.clone();
         let recipe = Recipe { options, certificates: certificates.into(), proxy };
-        let usual = Arc::new(Clients::new(recipe.clone())?);
+        let usual = Arc::new(Clients::new(recipe.clone()));
         Ok(Self { recipe, usual, kept: Mutex::default(), http2_only: Mutex::default() })
     }
 
@@ -80,7 +92,7 @@ impl Pool {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = match kept.iter().position(|clients| clients.recipe.proxy.as_ref() == Some(proxy)) {
             Some(at) => kept.remove(at),
-            None => Arc::new(Clients::new(Recipe { proxy: Some(proxy.clone()), ..self.recipe.clone() })?),
+            None => Arc::new(Clients::new(Recipe { proxy: Some(proxy.clone()), ..self.recipe.clone() })),
         };
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
@@ -113,7 +125,7 @@ impl Pool {
 }
 
 impl Recipe {
-    fn client(&self, lane: Lane) -> Result<reqwest::Client, EngineError> {
+    fn client(&self, skill: Skill) -> Result<reqwest::Client, EngineError> {
         let internal = |error: reqwest::Error| EngineError::Internal(error.without_url().to_string());
         let mut builder = reqwest::Client::builder()
             .user_agent(self.options.user_agent.clone())
@@ -124,10 +136,12 @@ impl Recipe {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             // A lost answer must come back as a fact: only the callers know whether asking again is right.
             .retry(reqwest::retry::never());
-        if lane == Lane::Own {
+        if skill != Skill::Shared {
             builder = builder.http1_only();
         }
-        if !self.certificates.is_empty() {
+        if skill == Skill::Plain {
+            builder = builder.tls_certs_only([]);
+        } else if !self.certificates.is_empty() {
             builder = builder.tls_certs_merge(self.certificates.iter().cloned());
         }
         builder = match self.proxy.as_ref().map(Proxy::address) {
@@ -140,20 +154,35 @@ impl Recipe {
 }
 
 impl Clients {
-    fn new(recipe: Recipe) -> Result<Self, EngineError> {
-        Ok(Self { own: recipe.client(Lane::Own)?, shared: OnceLock::new(), recipe })
+    fn new(recipe: Recipe) -> Self {
+        Self { plain: OnceLock::new(), own: OnceLock::new(), shared: OnceLock::new(), recipe }
     }
 
-    pub(super) fn lane(&self, lane: Lane) -> Result<&reqwest::Client, EngineError> {
-        match lane {
-            Lane::Own => Ok(&self.own),
-            Lane::Shared => match self.shared.get() {
-                Some(client) => Ok(client),
-                None => {
-                    let client = self.recipe.client(Lane::Shared)?;
-                    Ok(self.shared.get_or_init(|| client))
-                }
-            },
+    /// The client for a request to `url`.
+    pub(super) fn lane(&self, lane: Lane, url: &Url) -> Result<&reqwest::Client, EngineError> {
+        let (place, skill) = if url.scheme() == "http" && !self.has_secure_proxy(url) {
+            (&self.plain, Skill::Plain)
+        } else if lane == Lane::Own {
+            (&self.own, Skill::Own)
+        } else {
+            (&self.shared, Skill::Shared)
+        };
+        if let Some(client) = place.get() {
+            return Ok(client);
+        }
+        let client = self.recipe.client(skill)?;
+        Ok(place.get_or_init(|| client))
+    }
+
+    /// Plain requests too go through TLS when the proxy is reached that way.
+    fn has_secure_proxy(&self, url: &Url) -> bool {
+        match &self.recipe.proxy {
+            Some(proxy) => proxy.address().is_some_and(|address| address.scheme() == "https"),
+            None => {
+                let target = url.as_str().parse().ok();
+                let through = target.and_then(|target| environment().intercept(&target));
+                through.is_some_and(|through| through.uri().scheme_str() == Some("https"))
+            }
         }
     }
 
