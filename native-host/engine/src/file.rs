@@ -180,7 +180,7 @@ pub(crate) async fn run(
             Err(error) => {
                 // Nothing is in it, and no record says whose it is.
                 if done.is_empty() {
-                    part.discard();
+                    part.abandon();
                 }
                 return Err(error);
             }

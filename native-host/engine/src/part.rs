@@ -331,13 +331,6 @@ impl Part {
         }
     }
 
-    /// Takes everything away and frees the name.
-    pub(crate) fn discard(self) {
-        if let Err(error) = remove_all(&self.names, self.journal) {
-            tracing::warn!(%error, "a partial of no use could not be removed");
-        }
-    }
-
     /// Takes the working files away and keeps the journal.
     pub(crate) fn tidy(&self) {
         for path in self.names.working() {

@@ -337,4 +337,61 @@ pub(crate) const CASES: &[Case] = &[
         Expect::Error(|error| error.is_transient()),
     )
     .small(),
+    Case::fresh("tiny: an honest server", |s, r| serve(&s.data, r), Expect::Data).tiny(),
+    Case::fresh(
+        "tiny: cut once",
+        |s, r| {
+            if r.nth == 0 { serve(&s.data, r).cut_after(s.random(0, 900), None) } else { serve(&s.data, r) }
+        },
+        Expect::Data,
+    )
+    .tiny(),
+    Case::fresh(
+        "tiny: reset once",
+        |s, r| {
+            let whole = serve(&s.data, r);
+            if r.nth == 0 { whole.cut_after(s.random(0, 900), Some(Step::Reset)) } else { whole }
+        },
+        Expect::Data,
+    )
+    .tiny(),
+    Case::fresh("tiny: always cut", |s, r| serve(&s.data, r).cut_after(s.random(r.nth, 900), None), BROKEN)
+        .tiny(),
+    Case::fresh(
+        "tiny: another file on the second try",
+        |s, r| {
+            if r.nth == 0 { serve(&s.data, r).cut_after(s.random(0, 900), None) } else { serve(s.other(), r) }
+        },
+        Expect::Other,
+    )
+    .tiny(),
+    Case::fresh(
+        "tiny: a page on the second try",
+        |s, r| {
+            if r.nth == 0 {
+                serve(&s.data, r).cut_after(s.random(0, 900), None)
+            } else {
+                page("<html>who?<input type=password>")
+            }
+        },
+        LOGIN,
+    )
+    .tiny()
+    .at("/film.mp4"),
+    Case::fresh(
+        "tiny: a Repr-Digest of other bytes",
+        |s, r| stating(s, r, "repr-digest", format!("sha-256=:{}:", STANDARD.encode(sha256(s.other())))),
+        MISMATCH,
+    )
+    .tiny(),
+    Case::fresh("tiny: bytes other than the caller knows", |s, r| serve(s.other(), r), MISMATCH)
+        .tiny()
+        .with(|job, _, scene| job.checksum = Some(Checksum::sha256(&sha256(&scene.data)))),
+    Case::fresh(
+        "tiny: no sidecar",
+        |s, r| if r.path == "/file.bin" { serve(&s.data, r) } else { Reply::new(404, "") },
+        Expect::Error(|error| matches!(error, EngineError::ChecksumUnavailable { .. })),
+    )
+    .tiny()
+    .with(|job, _, _| job.checksum = Some(Checksum::Sidecar)),
 ];
