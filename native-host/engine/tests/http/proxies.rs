@@ -35,8 +35,9 @@ async fn every_proxy_brings_the_file_over_many_connections() {
         };
         let user_info = if login.is_some() { "pr%22oxy:S3C%3ARET%40@" } else { "" };
         let http = ProxyServer::http(manners.clone()).await;
+        let https = ProxyServer::https(manners.clone(), tls::server(Flaw::None, &["http/1.1"])).await;
         let socks = ProxyServer::socks(manners).await;
-        for (scheme, proxy) in [("http", &http), ("socks5", &socks), ("socks5h", &socks)] {
+        for (scheme, proxy) in [("http", &http), ("https", &https), ("socks5", &socks), ("socks5h", &socks)] {
             for server in [&plain, &secure] {
                 let dir = tempfile::tempdir().unwrap();
                 let before = proxy.requests().len();
@@ -119,6 +120,15 @@ async fn what_the_proxy_is_to_blame_for_is_called_so() {
         assert!(!format!("{error:?} {error}").contains("S3CRET"), "{error:?}");
     }
     greeting.abort();
+    // One that is not who it says.
+    let stranger = ProxyServer::https(Manners::default(), tls::server(Flaw::Expired, &["http/1.1"])).await;
+    for url in [server.url("/f.bin"), secure.url("/f.bin")] {
+        let dir = tempfile::tempdir().unwrap();
+        let job = through(job(url, dir.path()), "https", "u:S3CRET@", &stranger);
+        let error = run(&engine_with(trusting), job).await.unwrap_err();
+        assert!(matches!(error, EngineError::ProxyFailed { .. }), "{error:?}");
+        assert!(stranger.requests().is_empty() && !format!("{error:?}").contains("S3CRET"));
+    }
     // A refusal in the clear looks like the server's own, and is no file in any case.
     let dir = tempfile::tempdir().unwrap();
     let outcome =

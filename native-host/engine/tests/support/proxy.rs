@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, rustls};
 use tokio_util::sync::CancellationToken;
 
 /// What a proxy does with those who come.
@@ -18,6 +19,13 @@ pub struct Manners {
     pub target: Option<SocketAddr>,
 }
 
+#[derive(Clone)]
+enum Kind {
+    Http,
+    Https(TlsAcceptor),
+    Socks,
+}
+
 /// A running proxy.
 pub struct ProxyServer {
     pub address: SocketAddr,
@@ -28,14 +36,19 @@ pub struct ProxyServer {
 
 impl ProxyServer {
     pub async fn http(manners: Manners) -> Self {
-        Self::start(manners, false).await
+        Self::start(manners, Kind::Http).await
+    }
+
+    /// An HTTP proxy that is spoken to over TLS.
+    pub async fn https(manners: Manners, config: rustls::ServerConfig) -> Self {
+        Self::start(manners, Kind::Https(TlsAcceptor::from(Arc::new(config)))).await
     }
 
     pub async fn socks(manners: Manners) -> Self {
-        Self::start(manners, true).await
+        Self::start(manners, Kind::Socks).await
     }
 
-    async fn start(manners: Manners, socks: bool) -> Self {
+    async fn start(manners: Manners, kind: Kind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (log, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
@@ -48,12 +61,15 @@ impl ProxyServer {
                         accepted = listener.accept() => accepted.unwrap().0,
                     };
                     let (log, manners, stop) = (Arc::clone(&log), manners.clone(), stop.clone());
+                    let kind = kind.clone();
                     tokio::spawn(async move {
                         let work = async {
-                            if socks {
-                                serve_socks(socket, &manners, &log).await
-                            } else {
-                                serve_http(socket, &manners, &log).await
+                            match kind {
+                                Kind::Http => serve_http(socket, &manners, &log).await,
+                                Kind::Https(acceptor) => {
+                                    serve_http(acceptor.accept(socket).await?, &manners, &log).await
+                                }
+                                Kind::Socks => serve_socks(socket, &manners, &log).await,
                             }
                         };
                         tokio::select! {
@@ -79,7 +95,7 @@ impl Drop for ProxyServer {
 }
 
 async fn serve_http(
-    mut socket: TcpStream,
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
     manners: &Manners,
     log: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
