@@ -1,13 +1,14 @@
 //! Going on where an earlier run stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weir_engine::{Engine, EngineError, Finished, Monitor, Partial};
 
 use super::MIB;
-use super::support::{Server, assert_whole, engine, job, names, noise, run, serve};
+use super::support::{Request, Server, assert_whole, engine, job, names, noise, run, serve, serve_as};
 
 /// Starts a slow download, stops it once something is on disk, and returns how much was.
 async fn begin_and_stop(engine: &Engine, url: url::Url, dir: &std::path::Path) -> u64 {
@@ -174,4 +175,85 @@ async fn what_is_finished_and_not_settled_is_not_fetched_again() {
     let outcome = engine.download(job, Arc::new(Monitor::new()), stopped).await;
     assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
     assert_eq!(names(dir.path()), ["file (1).bin", "file (1).bin.part.weir", "file.bin"]);
+}
+
+#[tokio::test]
+async fn a_changed_file_comes_with_the_first_question() {
+    let (old, new) = (Arc::new(noise(51, 4 * MIB)), Arc::new(noise(52, 4 * MIB)));
+    let turned = Arc::new(AtomicBool::new(false));
+    let server = Server::start({
+        let (old, new, turned) = (Arc::clone(&old), Arc::clone(&new), Arc::clone(&turned));
+        move |request| {
+            if !turned.load(Ordering::SeqCst) {
+                return serve(&old, request).slowly(MIB / 16, Duration::from_millis(20));
+            }
+            // As RFC 9110 section 13.1.5 has it: the range only to those who know the present state.
+            let knows = request.header("if-range").is_none_or(|known| known == "\"v2\"");
+            let asked = Request { range: request.range.filter(|_| knows), ..request.clone() };
+            serve_as(&new, &asked, "\"v2\"", "Thu, 22 Oct 2026 07:28:00 GMT")
+        }
+    })
+    .await;
+    let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
+    begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
+    let before = server.requests().len();
+    turned.store(true, Ordering::SeqCst);
+    assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &new, dir.path());
+    let requests = &server.requests()[before..];
+    assert_eq!(requests[0].header("if-range"), Some("\"v1\""));
+    assert!(requests[0].range.is_some());
+    // That answer is the new file's beginning: nothing is asked for from its first byte again.
+    let again = requests[1..].iter().filter(|request| request.range.is_none_or(|(start, _)| start == 0));
+    assert_eq!(again.count(), 0, "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_the_whole_to_any_condition_keeps_its_partial_and_its_connections() {
+    let data = Arc::new(noise(53, 8 * MIB));
+    let server = Server::start({
+        let data = Arc::clone(&data);
+        move |request| {
+            let blind = request.header("if-range").is_some();
+            let asked = Request { range: request.range.filter(|_| !blind), ..request.clone() };
+            serve(&data, &asked).slowly(MIB / 8, Duration::from_millis(20))
+        }
+    })
+    .await;
+    let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
+    begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
+    let before = server.requests().len();
+    assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &data, dir.path());
+    let requests = &server.requests()[before..];
+    assert!(requests[0].header("if-range").is_some());
+    assert!(
+        requests[1..].iter().all(|request| request.header("if-range").is_none() && request.range.is_some())
+    );
+    assert!(requests.len() > 4, "one connection: {} requests", requests.len());
+}
+
+#[tokio::test]
+async fn a_tag_that_changed_alone_is_weighed_against_a_few_pieces() {
+    let data = Arc::new(noise(54, 8 * MIB));
+    let turned = Arc::new(AtomicBool::new(false));
+    let server = Server::start({
+        let (data, turned) = (Arc::clone(&data), Arc::clone(&turned));
+        move |request| {
+            let node = if turned.load(Ordering::SeqCst) { "\"node2\"" } else { "\"v1\"" };
+            let reply = serve_as(&data, request, node, "Wed, 21 Oct 2026 07:28:00 GMT");
+            reply.slowly(MIB / 8, Duration::from_millis(20))
+        }
+    })
+    .await;
+    let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
+    begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
+    let before = server.requests().len();
+    turned.store(true, Ordering::SeqCst);
+    assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &data, dir.path());
+    let requests = &server.requests()[before..];
+    assert!(requests.iter().all(|request| request.range.is_some()), "begun anew");
+    let pieces = requests
+        .iter()
+        .filter_map(|request| request.range)
+        .filter(|(start, end)| end.is_some_and(|end| end - start <= 64 * 1024 && end - start > 1));
+    assert!((4..=12).contains(&pieces.count()), "{requests:?}");
 }
