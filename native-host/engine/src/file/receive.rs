@@ -60,7 +60,9 @@ impl Transfer<'_> {
             if let Some(mut chunk) = chunk {
                 heard = Instant::now();
                 received += chunk.len() as u64;
-                worker.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                if worker.received.fetch_add(chunk.len() as u64, Ordering::Relaxed) == 0 {
+                    self.news.notify_one();
+                }
                 if !check.is_empty() {
                     let n = check.len().min(chunk.len());
                     if check[..n] != chunk[..n] {

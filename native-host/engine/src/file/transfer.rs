@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
 
 use super::origin::Origins;
 use super::pace::{Fault, Pace, Sample};
@@ -27,7 +28,7 @@ use crate::{EngineError, Job};
 /// Bytes per second beyond which another connection is not worth its cost.
 const FAST_ENOUGH: f64 = 200e6;
 /// How often it is considered whether another connection would pay, at first and later.
-const GROWTH_EVERY: Duration = Duration::from_millis(4);
+const GROWTH_EVERY: Duration = Duration::from_millis(2);
 const CARE_EVERY: Duration = Duration::from_millis(50);
 /// How long a file is young.
 const YOUTH: Duration = Duration::from_millis(300);
@@ -60,6 +61,8 @@ pub(super) struct Transfer<'a> {
     /// When the speed limit last held a connection back, in milliseconds.
     held_at: AtomicU64,
     pub(super) handed: AtomicU64,
+    /// A connection has brought its first bytes.
+    pub(super) news: Notify,
     /// The first answer, which has no end, still flows: whatever it brings is of one piece.
     pub(super) open_flows: AtomicBool,
     pub(super) parallel: bool,
@@ -107,6 +110,7 @@ impl<'a> Transfer<'a> {
             delay: AtomicU64::new(0),
             held_at: AtomicU64::new(0),
             handed: AtomicU64::new(0),
+            news: Notify::new(),
             open_flows: AtomicBool::new(false),
             parallel,
         }
@@ -171,6 +175,8 @@ impl<'a> Transfer<'a> {
                         }
                     }
                 }
+                // The newest have shown that they work. The very first is watched for a moment: it may be fast enough.
+                () = self.news.notified(), if self.parallel && alive.len() > 1 => tick = tokio::time::Instant::now(),
                 () = tokio::time::sleep_until(tick), if self.parallel => {
                     let now = self.now();
                     let samples: Vec<Sample> = {

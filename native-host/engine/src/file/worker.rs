@@ -26,6 +26,9 @@ use crate::writer::{WriterGone, lock};
 /// Smallest and largest range asked for at once.
 pub(super) const MIN_RANGE: u64 = 1024 * 1024;
 pub(super) const MAX_RANGE: u64 = 16 * 1024 * 1024;
+/// Seconds a range is meant to last: shorter ones lose the time until each answer, longer ones leave more to be hashed
+/// at the end, because hashing goes by the order of the file.
+const RANGE_TIME: f64 = 1.5;
 /// How often a connection with nothing to do looks whether there is something.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -158,10 +161,9 @@ impl Transfer<'_> {
                 if map.is_handed_over() {
                     return Ok(None);
                 }
-                // All of it when all take one: what turns out unequal is shared again at the end, and each request
-                // costs the time until its answer.
                 let share = map.unclaimed() / u64::from(self.job.connections.max(1));
-                let want = share.clamp(MIN_RANGE, MAX_RANGE);
+                let some_time = (map.rate(id) * RANGE_TIME) as u64;
+                let want = some_time.clamp(2 * MIN_RANGE, MAX_RANGE).min(share.max(MIN_RANGE));
                 let now = self.now();
                 let able = Able { rate: map.rate(id), delay: self.delay().as_secs_f64() };
                 let next = map.claim(id, want, now);
