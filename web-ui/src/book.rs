@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::{Download, DownloadId, DownloadStatus, ErrorInfo, Event, Progress};
 
+use crate::line;
+
 /// What a snapshot means for rows it does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
@@ -22,7 +24,7 @@ pub enum Absent {
 pub struct Change {
     /// Rows whose content is new.
     pub rows: Vec<DownloadId>,
-    /// A row came, went or changed its status: lists and counts must be made anew.
+    /// A row came, went, or changed its status or its place in the queue: lists and counts must be made anew.
     pub list: bool,
     /// A snapshot is complete.
     pub snapshot: bool,
@@ -73,6 +75,7 @@ impl Row {
             download.title.as_deref(),
             Some(download.url.as_str()),
             download.page_url.as_deref(),
+            download.category.as_deref(),
         ]
         .into_iter()
         .flatten()
@@ -180,9 +183,10 @@ impl Book {
             named.insert(download.id);
         }
         let id = download.id;
-        let before = self.rows.get(&id).map(|row| row.download.status);
+        let known = self.rows.get(&id).map(|row| &row.download);
+        let before = known.map(|row| row.status);
         let news = transition(before, &download);
-        let list = before != Some(download.status);
+        let list = before != Some(download.status) || known.map(line::key) != Some(line::key(&download));
         self.rows.insert(id, Row::new(download));
         Change { rows: vec![id], list, snapshot: false, news: news.into_iter().collect() }
     }
@@ -290,7 +294,7 @@ fn transition(before: Option<DownloadStatus>, now: &Download) -> Option<News> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use weir_protocol::DownloadKind;
+    use weir_protocol::{DownloadKind, Settings, SettingsNow};
 
     pub(crate) fn download(id: DownloadId, status: DownloadStatus) -> Download {
         Download {
@@ -319,6 +323,26 @@ pub(crate) mod tests {
             error: None,
             created_at: "2026-11-21T10:00:00Z".to_owned(),
             finished_at: None,
+        }
+    }
+
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            port: 8765,
+            listen: vec!["127.0.0.1".to_owned()],
+            download_dir: "/home/me/Downloads".to_owned(),
+            max_active: 3,
+            max_per_host: 3,
+            rate_limit: None,
+            progress_hz: 2.0,
+            retries: 5,
+            auto_retries: 4,
+            proxy: None,
+            netrc: None,
+            quiet_hours: Vec::new(),
+            category: Vec::new(),
+            extension_ids: Vec::new(),
+            now: SettingsNow::default(),
         }
     }
 
@@ -438,6 +462,24 @@ pub(crate) mod tests {
         assert_eq!(say(Error), None);
         assert_eq!(say(Finishing), Some(What::Started));
         assert_eq!(say(Completed), Some(What::Finished));
+    }
+
+    #[test]
+    fn another_place_in_the_queue_makes_another_list() {
+        let mut book = Book::new(Absent::Drop);
+        book.apply(snapshot(vec![download(1, Queued)], false));
+        let mut tell = |row: &Download| {
+            let change = book.apply(Event::Download { download: Box::new(row.clone()) });
+            (change.list, change.news.len())
+        };
+        let mut row = download(1, Queued);
+        assert_eq!(tell(&row), (false, 0));
+        row.position = -5;
+        assert_eq!(tell(&row), (true, 0));
+        row.priority = 1;
+        assert_eq!(tell(&row), (true, 0));
+        row.rate_limit = Some(1);
+        assert_eq!(tell(&row), (false, 0));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Never holds state of the view. Invariant: nothing here panics where the browser refuses: a refusal is a value.
 
+use std::time::Duration;
+
 use js_sys::{Date, Function, Promise};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::Closure;
@@ -141,6 +143,43 @@ pub fn local_time(moment: &str) -> String {
     }
     let language = window().navigator().language().unwrap_or_else(|| "en".to_owned());
     String::from(date.to_locale_string(&language, &options))
+}
+
+/// Seconds from now until a moment in RFC 3339; not a number for an unreadable one.
+#[must_use]
+pub fn seconds_until(moment: &str) -> f64 {
+    (Date::new(&JsValue::from_str(moment)).get_time() - Date::now()) / 1000.0
+}
+
+/// A signal that changes every second while the condition holds, and never otherwise.
+pub fn every_second(while_so: impl Fn() -> bool + 'static) -> ReadSignal<u32> {
+    let (tick, set_tick) = signal(0_u32);
+    Effect::new(move || {
+        if !while_so() {
+            return;
+        }
+        let again = move || {
+            let _ = set_tick.try_update(|count| *count = count.wrapping_add(1));
+        };
+        if let Ok(handle) = set_interval_with_handle(again, Duration::from_secs(1)) {
+            on_cleanup(move || handle.clear());
+        }
+    });
+    tick
+}
+
+/// Puts the keyboard's focus on the element with this id. Returns whether it is there.
+pub fn focus(id: &str) -> bool {
+    let element = document().get_element_by_id(id);
+    element
+        .and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
+        .is_some_and(|element| element.focus().is_ok())
+}
+
+/// Whether the keyboard's focus is on no element in particular.
+#[must_use]
+pub fn nothing_focused() -> bool {
+    document().active_element().is_none_or(|element| element.tag_name().eq_ignore_ascii_case("body"))
 }
 
 /// The time now, as this place writes it.

@@ -13,8 +13,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, Request, RequestCache, RequestCredentials, RequestInit, Response};
 use weir_protocol::{
-    Action, CSRF_HEADER, Download, DownloadId, ErrorBody, ErrorInfo, Meta, MetaRequest, NewDownload,
-    SessionRequest, TOTAL_COUNT_HEADER, Ticket, WS_SUBPROTOCOL, WS_TOKEN_PREFIX, code,
+    Action, CSRF_HEADER, Download, DownloadId, DownloadPatch, ErrorBody, ErrorInfo, Meta, MetaRequest,
+    MoveDownload, MoveTo, NewDownload, Ranges, SessionRequest, Settings, SettingsPatch, TOTAL_COUNT_HEADER,
+    Ticket, WS_SUBPROTOCOL, WS_TOKEN_PREFIX, code,
 };
 
 use crate::command::Command;
@@ -151,6 +152,47 @@ impl Client {
     pub async fn command(&self, id: DownloadId, command: Command) -> Result<(), Failure> {
         let path = format!("/download/{id}/{}", command.path());
         self.ask("POST", &path, None, OWN_LIMIT_MS).await.map(drop)
+    }
+
+    /// `POST /download/{id}/move`. The feed tells which rows have another place.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn relocate(&self, id: DownloadId, to: MoveTo) -> Result<(), Failure> {
+        let place = MoveDownload { to: Some(to), before: None };
+        self.ask("POST", &format!("/download/{id}/move"), Some(json(&place)?), OWN_LIMIT_MS).await.map(drop)
+    }
+
+    /// `PATCH /download/{id}`. The feed tells what became of the row.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn patch(&self, id: DownloadId, patch: &DownloadPatch) -> Result<(), Failure> {
+        self.ask("PATCH", &format!("/download/{id}"), Some(json(patch)?), OWN_LIMIT_MS).await.map(drop)
+    }
+
+    /// `GET /download/{id}/ranges`: which bytes of its file are there.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn ranges(&self, id: DownloadId) -> Result<Ranges, Failure> {
+        read(&self.ask("GET", &format!("/download/{id}/ranges"), None, OWN_LIMIT_MS).await?).await
+    }
+
+    /// `GET /settings`.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn settings(&self) -> Result<Settings, Failure> {
+        read(&self.ask("GET", "/settings", None, OWN_LIMIT_MS).await?).await
+    }
+
+    /// `PATCH /settings`, answered with what holds afterwards.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<Settings, Failure> {
+        read(&self.ask("PATCH", "/settings", Some(json(patch)?), OWN_LIMIT_MS).await?).await
     }
 
     /// `DELETE /download/{id}`.

@@ -12,6 +12,8 @@ pub enum Command {
     Pause,
     /// Go on.
     Resume,
+    /// Wait no longer for the time to begin, or to try again.
+    Start,
     /// Try again.
     Retry,
     /// Give up; partial files go.
@@ -24,14 +26,15 @@ pub enum Command {
 
 impl Command {
     /// In the order of a row's buttons.
-    pub const ALL: [Self; 6] = [Self::Pause, Self::Resume, Self::Retry, Self::Open, Self::Show, Self::Cancel];
+    pub const ALL: [Self; 7] =
+        [Self::Pause, Self::Resume, Self::Start, Self::Retry, Self::Open, Self::Show, Self::Cancel];
 
     /// Last part of the route.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
             Self::Pause => "pause",
-            Self::Resume => "resume",
+            Self::Resume | Self::Start => "resume",
             Self::Retry => "retry",
             Self::Cancel => "cancel",
             Self::Open => "open",
@@ -45,6 +48,7 @@ impl Command {
         match self {
             Self::Pause => "Pause",
             Self::Resume => "Resume",
+            Self::Start => "Start now",
             Self::Retry => "Retry",
             Self::Cancel => "Cancel",
             Self::Open => "Open",
@@ -57,6 +61,7 @@ impl Command {
     pub fn name(self, file: &str) -> String {
         match self {
             Self::Show => format!("Show {file} in folder"),
+            Self::Start => format!("Start {file} now"),
             other => format!("{} {file}", other.label()),
         }
     }
@@ -64,11 +69,12 @@ impl Command {
     /// Whether the button is there. A row that waits for a time offers to start now, in place of a pause.
     #[must_use]
     pub const fn is_offered(self, row: &Download) -> bool {
-        let (status, waits, failed) = (row.status, row.waits(), row.error.is_some());
+        let (status, waits) = (row.status, row.waits());
         match self {
             Self::Pause => status.can_pause() && !waits,
-            Self::Resume => status.can_resume() || (waits && !failed),
-            Self::Retry => status.can_retry() || (waits && failed),
+            Self::Resume => status.can_resume(),
+            Self::Start => waits,
+            Self::Retry => status.can_retry(),
             Self::Cancel => status.can_cancel(),
             Self::Open => matches!(status, DownloadStatus::Completed) && row.openable,
             Self::Show => matches!(status, DownloadStatus::Completed),
@@ -95,6 +101,7 @@ mod tests {
         let contract = [
             "Pause a.mp4",
             "Resume a.mp4",
+            "Start a.mp4 now",
             "Retry a.mp4",
             "Open a.mp4",
             "Show a.mp4 in folder",
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_row_offers_what_the_daemon_allows() {
-        use Command::{Cancel, Open, Pause, Resume, Retry, Show};
+        use Command::{Cancel, Open, Pause, Resume, Retry, Show, Start};
         assert_eq!(offered(DownloadStatus::Queued), [Pause, Cancel]);
         assert_eq!(offered(DownloadStatus::Downloading), [Pause, Cancel]);
         assert_eq!(offered(DownloadStatus::Finishing), [Cancel]);
@@ -118,10 +125,10 @@ mod tests {
         assert_eq!(offered_by(&row), [Show]);
         let mut row = download(1, DownloadStatus::Queued);
         row.start_at = Some("2999-01-01T00:00:00Z".to_owned());
-        assert_eq!(offered_by(&row), [Resume, Cancel]);
+        assert_eq!(offered_by(&row), [Start, Cancel]);
         row.error =
             Some(weir_protocol::ErrorInfo { code: "timeout".into(), message: "m".into(), action: None });
-        assert_eq!(offered_by(&row), [Retry, Cancel]);
+        assert_eq!(offered_by(&row), [Start, Cancel]);
         row.status = DownloadStatus::Downloading;
         assert_eq!(offered_by(&row), [Pause, Cancel], "what runs waits for nothing");
     }

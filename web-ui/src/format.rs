@@ -32,18 +32,44 @@ pub fn speed(bytes_per_second: u64) -> String {
 /// Time left, coarser the longer it takes: `45 s left`, `2 min left`, `1 h 5 min left`, `3 d left`.
 #[must_use]
 pub fn time_left(seconds: u64) -> String {
+    format!("{} left", span(seconds))
+}
+
+fn span(seconds: u64) -> String {
     match seconds {
-        0..=59 => format!("{} s left", seconds.max(1)),
-        60..=3569 => format!("{} min left", (seconds + 30) / 60),
+        0..=59 => format!("{} s", seconds.max(1)),
+        60..=3569 => format!("{} min", (seconds + 30) / 60),
         3570..=86_399 => {
             let minutes = (seconds + 30) / 60;
             match minutes % 60 {
-                0 => format!("{} h left", minutes / 60),
-                rest => format!("{} h {rest} min left", minutes / 60),
+                0 => format!("{} h", minutes / 60),
+                rest => format!("{} h {rest} min", minutes / 60),
             }
         }
-        _ => format!("{} d left", (seconds + 43_200) / 86_400),
+        _ => format!("{} d", (seconds + 43_200) / 86_400),
     }
+}
+
+/// Times less far away than this are counted down, seconds; others are told by the clock.
+pub const COUNTED: f64 = 3600.0;
+
+/// When a row that waits for its time begins: `Starts at 23:00`, `Tries again in 50 s`. None for a row that waits for
+/// nothing but its turn. `seconds` are left until then, none when there is no such time; `at` is the moment as this
+/// place writes it.
+#[must_use]
+pub fn waiting(download: &Download, seconds: Option<f64>, at: &str) -> Option<String> {
+    if !download.waits() {
+        return None;
+    }
+    let (begins, verb) =
+        if download.error.is_some() { ("Tries again", "try again") } else { ("Starts", "start") };
+    Some(match seconds.filter(|seconds| seconds.is_finite()) {
+        // A wait that ends on its own terms, as when there is no network.
+        None => format!("Waits to {verb}"),
+        Some(seconds) if seconds <= 0.0 => format!("{begins} as soon as it can"),
+        Some(seconds) if seconds < COUNTED => format!("{begins} in {}", span(seconds.ceil() as u64)),
+        Some(_) => format!("{begins} at {at}"),
+    })
 }
 
 /// Length of a piece of media: `4:07`, `1:02:03`.
@@ -172,6 +198,25 @@ pub fn host(url: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
+/// An address without what may be secret in it: user info, query and fragment.
+#[must_use]
+pub fn bare_address(url: &str) -> String {
+    let bare = url.split(['?', '#']).next().unwrap_or_default();
+    match (bare.split_once("://"), host(bare)) {
+        (Some((scheme, rest)), Some(host)) => {
+            let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or_default();
+            format!("{scheme}://{host}{path}")
+        }
+        _ => bare.to_owned(),
+    }
+}
+
+/// The folder of a path, of either kind of system.
+#[must_use]
+pub fn folder(path: &str) -> &str {
+    path.rfind(['/', '\\']).and_then(|end| path.get(..end.max(1))).unwrap_or(path)
+}
+
 /// Whether an address from outside may become a link.
 #[must_use]
 pub fn is_web(url: &str) -> bool {
@@ -224,6 +269,51 @@ mod tests {
         for (seconds, text) in rows {
             assert_eq!(time_left(seconds), text, "{seconds}");
         }
+    }
+
+    #[test]
+    fn a_row_that_waits_for_its_time_says_when() {
+        let mut row = download(1, DownloadStatus::Queued);
+        assert_eq!(waiting(&row, Some(50.0), "23:00"), None, "its turn is not a time");
+        row.start_at = Some("2026-11-21T23:00:00Z".to_owned());
+        let says = |row: &Download, seconds| waiting(row, seconds, "23:00").unwrap_or_default();
+        assert_eq!(says(&row, Some(7_200.0)), "Starts at 23:00");
+        assert_eq!(says(&row, Some(49.2)), "Starts in 50 s");
+        assert_eq!(says(&row, Some(-3.0)), "Starts as soon as it can");
+        row.error =
+            Some(weir_protocol::ErrorInfo { code: "timeout".into(), message: "m".into(), action: None });
+        assert_eq!(says(&row, Some(90.0)), "Tries again in 2 min");
+        assert_eq!(says(&row, Some(f64::NAN)), "Waits to try again");
+        row.start_at = None;
+        assert_eq!(says(&row, None), "Waits to try again");
+        row.status = DownloadStatus::Downloading;
+        assert_eq!(waiting(&row, None, ""), None);
+    }
+
+    #[test]
+    fn what_was_given_up_claims_no_share() {
+        let mut row = download(1, DownloadStatus::Cancelled);
+        (row.progress, row.received_bytes, row.total_bytes) = (42.0, 42, Some(100));
+        for brief in [true, false] {
+            assert_eq!(facts(&row, brief), ["Cancelled"]);
+        }
+        assert_eq!(bar_text(&row), "cancelled");
+    }
+
+    #[test]
+    fn a_bare_address_has_no_secrets_in_it() {
+        let bare = bare_address("https://me:pass@example.org:8443/a/b.iso?token=abc#part");
+        assert_eq!(bare, "https://example.org:8443/a/b.iso");
+        assert_eq!(bare_address("https://example.org?token=abc"), "https://example.org");
+        assert_eq!(bare_address("https://example.org/a?x=@/y"), "https://example.org/a");
+        assert_eq!(bare_address("nonsense?x"), "nonsense");
+    }
+
+    #[test]
+    fn a_folder_is_what_is_before_the_name() {
+        assert_eq!(folder("/home/me/Downloads/a.bin"), "/home/me/Downloads");
+        assert_eq!(folder("C:\\Users\\me\\a.bin"), "C:\\Users\\me");
+        assert_eq!(folder("/a.bin"), "/");
     }
 
     #[test]

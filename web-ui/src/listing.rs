@@ -8,6 +8,7 @@ use std::ops::Range;
 use weir_protocol::{Download, DownloadId, DownloadStatus};
 
 use crate::book::Book;
+use crate::line;
 
 /// The status filter of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,17 +86,20 @@ impl Filter {
 /// What the page lists for a search and a filter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
-    /// Rows to show, newest first.
+    /// Rows to show: newest first, or in the order of the queue.
     pub ids: Vec<DownloadId>,
     counts: [usize; 6],
+    queue: bool,
 }
 
 impl Listing {
-    /// Searches name, title, address and page of every row, whatever the case, and filters what was found.
+    /// Searches name, title, address, page and category of every row, whatever the case, and filters what was found.
+    /// What is active stands in the order of the queue: what runs, then what waits, as it will run.
     #[must_use]
     pub fn new(book: &Book, query: &str, filter: Filter) -> Self {
         let needle = query.trim().to_lowercase();
-        let mut listing = Self::default();
+        let mut listing = Self { queue: filter == Filter::Active, ..Self::default() };
+        let mut queue = Vec::new();
         for (download, haystack) in book.searchable() {
             if !needle.is_empty() && !haystack.contains(&needle) {
                 continue;
@@ -109,7 +113,14 @@ impl Listing {
             }
             if filter.admits(download.status) {
                 listing.ids.push(download.id);
+                if listing.queue {
+                    queue.push((download.status == DownloadStatus::Queued, line::key(download)));
+                }
             }
+        }
+        if listing.queue {
+            queue.sort_unstable();
+            listing.ids = queue.into_iter().map(|(_, (_, _, id))| id).collect();
         }
         listing
     }
@@ -117,7 +128,13 @@ impl Listing {
     /// Place of a row in the list, counted from 1.
     #[must_use]
     pub fn position(&self, id: DownloadId) -> Option<usize> {
-        self.ids.binary_search_by(|other| id.cmp(other)).ok().map(|index| index + 1)
+        let index = if self.queue {
+            self.ids.iter().position(|other| *other == id)
+        } else {
+            // Of ten thousand, for each row in sight.
+            self.ids.binary_search_by(|other| id.cmp(other)).ok()
+        };
+        index.map(|index| index + 1)
     }
 
     /// How many of the rows found each filter would show.
@@ -234,6 +251,22 @@ mod tests {
         assert_eq!((found.count(Filter::All), found.count(Filter::Failed)), (2, 1));
         assert_eq!(Listing::new(&book, "GRÖSSE", Filter::All).ids, [0; 0]);
         assert_eq!(Listing::new(&book, "größe", Filter::All).ids, [3]);
+    }
+
+    #[test]
+    fn what_is_active_stands_in_the_order_of_the_queue() {
+        let place = |id, status, priority, position| Download { priority, position, ..download(id, status) };
+        let book = book(vec![
+            place(5, Queued, 0, 10),
+            place(4, Queued, 0, 30),
+            place(3, Downloading, 0, 20),
+            place(2, Queued, 7, 90),
+            place(1, Completed, 9, 0),
+        ]);
+        let active = Listing::new(&book, "", Filter::Active);
+        assert_eq!(active.ids, [3, 2, 5, 4]);
+        assert_eq!((active.position(2), active.position(4), active.position(1)), (Some(2), Some(4), None));
+        assert_eq!(Listing::new(&book, "", Filter::All).ids, [5, 4, 3, 2, 1]);
     }
 
     #[test]

@@ -219,7 +219,8 @@ impl Store {
         });
     }
 
-    fn settle(&self, id: DownloadId, outcome: Result<(), Failure>) {
+    /// Takes in the answer to a command to a row.
+    pub(crate) fn settle(&self, id: DownloadId, outcome: Result<(), Failure>) {
         match outcome {
             Ok(()) => self.wake(id),
             // Removed elsewhere, and the frame that said so was missed: then the row is the mistake.

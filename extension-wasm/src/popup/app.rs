@@ -214,7 +214,7 @@ fn downloads(popup: Popup) -> impl IntoView {
         view! {
             <ul class="rows" class:rows-stale=move || stale.get()>
                 <For each=move || shown.with(which) key=|id| *id children=move |id| {
-                    view! { <li>{download_row(store, id, Place::Popup)}</li> }
+                    view! { <li>{download_row(store, id, Place::Popup, |_| Vec::new(), ())}</li> }
                 } />
             </ul>
         }

@@ -37,6 +37,14 @@ pub enum Icon {
     Page,
     /// An exclamation mark in a triangle.
     Warning,
+    /// A clock.
+    Clock,
+    /// A chevron up.
+    Up,
+    /// A chevron down.
+    Down,
+    /// A needle on a dial.
+    Speed,
 }
 
 impl Icon {
@@ -60,6 +68,10 @@ impl Icon {
             Self::Search => "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5 20 20",
             Self::Info => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v5.5M12 7.5v.1",
             Self::Page => "M4 5h16v14H4zM4 9.5h16M9.5 9.5V19",
+            Self::Clock => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5.2l3.2 2",
+            Self::Up => "M6 15l6-6 6 6",
+            Self::Down => "M6 9l6 6 6-6",
+            Self::Speed => "M5 18.5a9 9 0 1 1 14 0M12 14l4-5",
             Self::Warning => "M12 4 2.8 20h18.400zM12 10v4.5M12 17.3v.1",
         }
     }

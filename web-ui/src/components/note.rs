@@ -19,6 +19,17 @@ pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl In
     }
 }
 
+/// When something goes on that waits; `failed` where it is not for the first time.
+pub fn waiting_note(message: String, failed: bool) -> impl IntoView {
+    let whole = message.clone();
+    view! {
+        <div class="note note-wait" class:note-again=failed>
+            {icon(|| Icon::Clock)}
+            <p title=whole><bdi dir="auto">{message}</bdi></p>
+        </div>
+    }
+}
+
 /// A link to the page something was found on, where the error says to go there. Addresses that are not of the
 /// web never become links.
 pub fn page_link(error: &ErrorInfo, page_url: Option<&str>) -> Option<impl IntoView + use<>> {

@@ -9,7 +9,8 @@ use weir_protocol::{Download, DownloadId, DownloadStatus};
 
 use super::bar::progress_bar;
 use super::icon::{Icon, icon};
-use super::note::{error_note, page_link};
+use super::note::{error_note, page_link, waiting_note};
+use super::wait::wait;
 use crate::command::Command;
 use crate::store::Store;
 use crate::{browser, format};
@@ -19,13 +20,25 @@ use crate::{browser, format};
 pub enum Place {
     /// The popup: little room, the commands only.
     Popup,
-    /// The page: also where it came from, when, copy of the file, removal.
+    /// The page: also where it came from and when.
     Page,
 }
 
-/// One row, as the content of a list item.
-pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView {
-    let name = Memo::new(move |_| store.with_row(id, |row| row.filename.clone()).unwrap_or_default());
+/// The name of a row's file.
+pub fn name_of(store: Store, id: DownloadId) -> Memo<String> {
+    Memo::new(move |_| store.with_row(id, |row| row.filename.clone()).unwrap_or_default())
+}
+
+/// One row, as the content of a list item. `turn` is what there is to tell of a row that waits for its turn, `more` are
+/// buttons behind its own.
+pub fn download_row<V: IntoView + 'static>(
+    store: Store,
+    id: DownloadId,
+    place: Place,
+    turn: impl Fn(&Download) -> Vec<String> + Send + Sync + 'static,
+    more: V,
+) -> impl IntoView {
+    let name = name_of(store, id);
     let status = Memo::new(move |_| store.with_row(id, |row| row.status));
     let barred = Memo::new(move |_| status.get().is_some_and(has_bar));
     view! {
@@ -33,13 +46,18 @@ pub fn download_row(store: Store, id: DownloadId, place: Place) -> impl IntoView
             <div class="row-main">
                 {title(store, id, place, name)}
                 {move || barred.get().then(|| progress_bar(store, id, name))}
-                <p class="facts">{facts(store, id, place)}</p>
+                <p class="facts">{facts(store, id, place, turn)}</p>
                 {notes(store, id)}
             </div>
             <div class="row-buttons">
-                {slot(store, id, name, [Command::Pause, Command::Resume, Command::Retry, Command::Open])}
-                {slot(store, id, name, [Command::Show, Command::Cancel, Command::Cancel, Command::Cancel])}
-                {(place == Place::Page).then(|| page_buttons(store, id, name, status))}
+                {slot(
+                    store,
+                    id,
+                    name,
+                    &[Command::Pause, Command::Resume, Command::Start, Command::Retry, Command::Open],
+                )}
+                {slot(store, id, name, &[Command::Show, Command::Cancel])}
+                {more}
                 {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}
             </div>
         </div>
@@ -61,6 +79,7 @@ fn title(store: Store, id: DownloadId, place: Place, name: Memo<String>) -> impl
                 on:click=move |_| store.detailed.set(Some(id))
             >
                 {text()}
+                {icon(|| Icon::Info)}
             </button>
         }
         .into_any(),
@@ -71,12 +90,19 @@ const fn has_bar(status: DownloadStatus) -> bool {
     status.is_active() || matches!(status, DownloadStatus::Paused | DownloadStatus::Error)
 }
 
-fn facts(store: Store, id: DownloadId, place: Place) -> impl IntoView {
+fn facts(
+    store: Store,
+    id: DownloadId,
+    place: Place,
+    turn: impl Fn(&Download) -> Vec<String> + Send + Sync + 'static,
+) -> impl IntoView {
     let line = move || {
         store.with_row(id, |row| {
             let mut parts = format::facts(row, place == Place::Popup);
-            let waits = row.start_at.as_deref().filter(|_| row.waits());
-            parts.extend(waits.map(|moment| format!("from {}", browser::local_time(moment))));
+            // What waits for its time says so in a note of its own.
+            if row.status == DownloadStatus::Queued && !row.waits() {
+                parts.extend(turn(row));
+            }
             if place == Place::Page {
                 parts.extend(row.quality.clone());
                 parts.extend(origin(row));
@@ -96,8 +122,18 @@ fn facts(store: Store, id: DownloadId, place: Place) -> impl IntoView {
             </time>
         }
     });
+    let category = Memo::new(move |_| {
+        let shown = store.with_row(id, |row| row.category.clone().filter(|_| place == Place::Page));
+        shown.flatten()
+    });
+    let chip = move || {
+        category.get().map(|category| {
+            view! { <span class="chip chip-group" title="Category"><bdi dir="auto">{category}</bdi></span> }
+        })
+    };
     view! {
         <span class="row-figures">{line}</span>
+        {chip}
         {when}
     }
 }
@@ -111,13 +147,13 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
     let failed = Memo::new(move |_| {
         store
             .with_row(id, |row| {
-                // What is tried again by itself says why it waits.
-                let failed = row.status == DownloadStatus::Error || row.waits();
+                let failed = row.status == DownloadStatus::Error;
                 row.error.clone().filter(|_| failed).map(|error| (error, row.page_url.clone()))
             })
             .flatten()
     });
     let notice = Memo::new(move |_| store.notice(id));
+    let waiting = wait(store, id);
     move || {
         // The answer to what was just tried comes first; the older failure is still in the status.
         if let Some(notice) = notice.get() {
@@ -125,6 +161,9 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
                 <button type="button" class="note-action" on:click=move |_| store.dismiss(id)>"Dismiss"</button>
             };
             return Some(error_note(&notice, dismiss).into_any());
+        }
+        if let Some((waiting, failed)) = waiting.get() {
+            return Some(waiting_note(waiting, failed).into_any());
         }
         let (error, page_url) = failed.get()?;
         let link = page_link(&error, page_url.as_deref());
@@ -135,7 +174,7 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
 const fn picture(command: Command) -> Icon {
     match command {
         Command::Pause => Icon::Pause,
-        Command::Resume => Icon::Resume,
+        Command::Resume | Command::Start => Icon::Resume,
         Command::Retry => Icon::Retry,
         Command::Cancel => Icon::Cancel,
         Command::Open => Icon::Open,
@@ -144,12 +183,12 @@ const fn picture(command: Command) -> Icon {
 }
 
 /// A button for whichever of these commands the row allows.
-fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: [Command; 4]) -> impl IntoView {
+fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: &'static [Command]) -> impl IntoView {
     let offered = Memo::new(move |_| {
-        store.with_row(id, |row| commands.into_iter().find(|command| command.is_offered(row))).flatten()
+        store.with_row(id, |row| commands.iter().copied().find(|command| command.is_offered(row))).flatten()
     });
     // The last one keeps its face while the button hides, so nothing flickers in between.
-    let face = move || offered.get().unwrap_or(commands[0]);
+    let face = move || offered.get().or_else(|| commands.first().copied()).unwrap_or(Command::Cancel);
     let busy = Memo::new(move |_| store.busy(id).is_some());
     view! {
         <button
@@ -166,7 +205,8 @@ fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: [Command; 4]
     }
 }
 
-fn remove_button(store: Store, id: DownloadId, name: Memo<String>) -> impl IntoView {
+/// Asks whether the row is to go.
+pub fn remove_button(store: Store, id: DownloadId, name: Memo<String>) -> impl IntoView {
     view! {
         <button
             type="button"
@@ -188,38 +228,6 @@ fn popup_remove(
 ) -> impl IntoView {
     let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
     move || finished.get().then(|| remove_button(store, id, name))
-}
-
-fn page_buttons(
-    store: Store,
-    id: DownloadId,
-    name: Memo<String>,
-    status: Memo<Option<DownloadStatus>>,
-) -> impl IntoView {
-    let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
-    // The page's own origin: the browser follows it with the session's cookie.
-    let address = format!("/download/{id}/file");
-    let save = move || {
-        finished.get().then(|| {
-            view! {
-                <a
-                    class="icon-button"
-                    href=address.clone()
-                    download=move || name.get()
-                    aria-label=move || format!("Save a copy of {}", name.get())
-                    title="Save a copy"
-                >
-                    {icon(|| Icon::Save)}
-                </a>
-            }
-        })
-    };
-    let link = move || store.with_row(id, |row| row.url.clone()).unwrap_or_default();
-    view! {
-        {save}
-        {copy_button(store, move || format!("Copy link of {}", name.get()), link, None)}
-        {remove_button(store, id, name)}
-    }
 }
 
 /// A button that puts text on the clipboard and shows that it did; an icon, or an icon with these words.

@@ -10,7 +10,8 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 use weir_protocol::SessionRequest;
 
-use super::{add, detail, list, sign_in, theme, tools};
+use super::queue::Queue;
+use super::{add, detail, list, row, sign_in, speed, theme, tools};
 use crate::book::Absent;
 use crate::browser::{self, Pause};
 use crate::client::{Client, Failure};
@@ -37,6 +38,7 @@ pub(super) enum Gate {
 #[derive(Clone, Copy)]
 pub(super) struct View {
     pub(super) store: Store,
+    pub(super) queue: Queue,
     pub(super) gate: RwSignal<Gate>,
     /// Ends the feed's wait: a session was opened.
     pub(super) nudge: Pause,
@@ -46,6 +48,8 @@ pub(super) struct View {
     pub(super) extent: ReadSignal<Extent>,
     /// The dialog for adding is open.
     pub(super) adding: RwSignal<bool>,
+    /// The dialog about speed is open.
+    pub(super) pacing: RwSignal<bool>,
 }
 
 /// Puts the page into the document and follows the daemon.
@@ -76,6 +80,7 @@ fn view_state() -> View {
     let extent = history::keep(store, query.into());
     View {
         store,
+        queue: Queue::new(store),
         gate: RwSignal::new(Gate::Checking),
         nudge: Pause::default(),
         query,
@@ -83,6 +88,7 @@ fn view_state() -> View {
         listing,
         extent,
         adding: RwSignal::new(false),
+        pacing: RwSignal::new(false),
     }
 }
 
@@ -123,6 +129,8 @@ fn downloads(view: View) -> impl IntoView {
     let running = Memo::new(move |_| {
         view.store.with_book(|book| book.iter().filter(|download| download.status.is_active()).count())
     });
+    speed::keep(view);
+    row::tell_moves(view.queue);
     // Seen among the browser's tabs while the page is not.
     Effect::new(move || {
         document().set_title(&match running.get() {
@@ -136,7 +144,9 @@ fn downloads(view: View) -> impl IntoView {
             <div class="top-bar">
                 <div class="brand">{mark()}<h1>"Weir"</h1></div>
                 {state(view.store)}
+                {speed::quiet_word(view)}
                 <div class="top-end">
+                    {speed::button(view)}
                     {theme::choice()}
                     <button
                         type="button"
@@ -155,7 +165,8 @@ fn downloads(view: View) -> impl IntoView {
         {live_region(view.store)}
         {remove_dialog(view.store)}
         {add::dialog(view)}
-        {detail::dialog(view.store)}
+        {speed::dialog(view)}
+        {detail::dialog(view)}
     }
 }
 

@@ -9,6 +9,7 @@ use leptos::html::{Div, Ul};
 use leptos::prelude::*;
 
 use super::app::View;
+use super::row;
 use crate::components::{Icon, Place, download_row, icon};
 use crate::history::Extent;
 use crate::listing::{Filter, window};
@@ -75,7 +76,7 @@ pub(super) fn list(view: View) -> impl IntoView {
                 let place = move || view.listing.with(|listing| listing.position(id));
                 view! {
                     <li aria-posinset=place aria-setsize=count>
-                        {download_row(view.store, id, Place::Page)}
+                        {download_row(view.store, id, Place::Page, move |row| view.queue.facts(row), row::buttons(view, id))}
                     </li>
                 }
             } />

@@ -6,8 +6,13 @@
 mod add;
 mod app;
 mod detail;
+mod limit;
 mod list;
+mod queue;
+mod ranges;
+mod row;
 mod sign_in;
+mod speed;
 mod theme;
 mod tools;
 
