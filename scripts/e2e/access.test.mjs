@@ -69,6 +69,10 @@ scenario('no serious finding in popup and page, full', {}, async ({ machine, sit
   await add('/media/clip.mp4');
   await add('/media/missing.mp4');
   await add('/slow-20000/media/clip.mp4', { paused: true, filename: 'a very long name that must not push anything out of sight '.repeat(3) + '.mp4' });
+  await add('/media/clip.mp4?later', { filename: 'later.mp4', category: 'Lectures', start_at: '2999-01-01T00:00:00Z' });
+  await add('/media/clip.mp4?much', { filename: 'much later.mp4', start_at: '2999-01-02T00:00:00Z' });
+  const file = (await add('/slow-8000/media/clip.mp4', { filename: 'map.mp4' })).body;
+  await row(machine, (one) => one.id === file.id && one.progress > 0);
   for (const status of ['completed', 'error', 'paused']) await row(machine, (one) => one.status === status);
   await popup.getByRole('progressbar', { name: running.filename }).waitFor();
   await check(popup, 'full popup');
@@ -81,4 +85,23 @@ scenario('no serious finding in popup and page, full', {}, async ({ machine, sit
   await page.setViewportSize({ width: 1000, height: 800 });
   await page.getByRole('button', { name: 'Add download' }).click();
   await check(page, 'page, adding');
+  await page.keyboard.press('Escape');
+
+  for (const [width, forcedColors] of [[1000, 'none'], [320, 'none'], [1000, 'active']]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.emulateMedia({ forcedColors });
+    const where = `${width} px, forced colours ${forcedColors}`;
+    await page.getByRole('button', { name: 'Details of map.mp4' }).click();
+    await page.getByRole('img', { name: /^Map of the file: / }).waitFor();
+    await check(page, `page, details, ${where}`);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Details of later.mp4' }).click();
+    await page.getByRole('button', { name: 'Move later.mp4 to the end' }).waitFor();
+    await check(page, `page, details of what waits, ${where}`);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: /^Speed/ }).click();
+    await page.getByRole('dialog', { name: 'Speed' }).waitFor();
+    await check(page, `page, speed, ${where}`);
+    await page.keyboard.press('Escape');
+  }
 });
