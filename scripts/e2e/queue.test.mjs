@@ -147,10 +147,12 @@ scenario('waiting rows are put into another order by keyboard', {}, async ({ mac
   await press(page, 'Details of c.mp4');
   const dialog = page.getByRole('dialog', { name: 'c.mp4' });
   await press(page, 'Move c.mp4 to the end');
-  await dialog.getByText('3 of 3 in the queue').waitFor();
+  await dialog.getByText('3 of 3 in the queue', { exact: true }).waitFor();
+  // The page's own live region is out of reach while a dialog is open.
+  await dialog.getByRole('status').getByText('c.mp4 is now 3 of 3 in the queue.').waitFor();
   assert.equal(await focused(), 'Move c.mp4 to the end', 'the focus stays in the dialog');
   await press(page, 'Move c.mp4 to the top');
-  await dialog.getByText('1 of 3 in the queue').waitFor();
+  await dialog.getByText('1 of 3 in the queue', { exact: true }).waitFor();
   await page.keyboard.press('Escape');
   await ordered('runs.mp4 c.mp4 a.mp4 b.mp4');
   assert.equal(await daemon(), 'c.mp4 a.mp4 b.mp4');

@@ -46,6 +46,10 @@ async function shootAll() {
   await shoot(popup, 'popup', { width: 400, height: 600 });
   await page.getByRole('progressbar').first().waitFor();
   await shoot(page, 'page', { width: 1000, height: 560 });
+  await page.getByRole('button', { name: 'Details of River survey, part 2.mp4' }).click();
+  await page.getByRole('img', { name: /^Map of the file: \d/ }).waitFor();
+  // Narrow enough that the picture is the dialog and little else.
+  await shoot(page, 'page-details', { width: 640, height: 540 });
 }
 
 /** Downloads in every state, newest last. */
@@ -59,7 +63,11 @@ async function fill() {
   const later = await add('/slow-90000/media/clip.mp4', { filename: 'Later tonight.mp4' });
   await row(machine, (one) => one.id === later.id && one.progress > 12);
   await machine.api('POST', `/download/${later.id}/pause`);
-  const file = await add('/slow-60000/media/clip.mp4', { filename: 'River survey, part 2.mp4' });
+  const tonight = new Date();
+  tonight.setHours(23, 0, 0, 0);
+  if (tonight < new Date()) tonight.setDate(tonight.getDate() + 1);
+  await add('/media/clip.mp4?gauges', { filename: 'Gauge readings, 1990–2025.zip', start_at: tonight.toISOString().replace('.000', '') });
+  const file = await add('/slow-30000/media/clip.mp4', { filename: 'River survey, part 2.mp4', category: 'Field work', connections: 8 });
   const stream = await add('/slow-15000/media/hls/master.m3u8', { title: 'A talk about weirs', quality: '360p' });
   for (const one of [file, stream]) await row(machine, (now) => now.id === one.id && now.progress > 8);
 }

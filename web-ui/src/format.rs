@@ -29,6 +29,12 @@ pub fn speed(bytes_per_second: u64) -> String {
     format!("{}/s", bytes(bytes_per_second))
 }
 
+/// A limit of a rate: `3.1 MB/s`, `no limit`.
+#[must_use]
+pub fn limit(bytes_per_second: Option<u64>) -> String {
+    bytes_per_second.map_or_else(|| "no limit".to_owned(), speed)
+}
+
 /// Time left, coarser the longer it takes: `45 s left`, `2 min left`, `1 h 5 min left`, `3 d left`.
 #[must_use]
 pub fn time_left(seconds: u64) -> String {

@@ -109,6 +109,25 @@ fn server(row: &Download) -> Option<String> {
     format::host(&row.url).map(str::to_lowercase)
 }
 
+/// What quiet hours make of this moment; none outside them.
+#[must_use]
+pub fn quiet(settings: &Settings, time: impl Fn(&str) -> String) -> Option<String> {
+    let now = &settings.now;
+    let what = if now.paused {
+        "nothing runs".to_owned()
+    } else if now.rate_limit != settings.rate_limit {
+        format::limit(now.rate_limit)
+    } else {
+        return None;
+    };
+    Some(format!("Quiet hours{}: {what}", until(settings, time)))
+}
+
+fn until(settings: &Settings, time: impl Fn(&str) -> String) -> String {
+    let until = settings.now.until.as_deref().map(time).unwrap_or_default();
+    if until.is_empty() { until } else { format!(" until {until}") }
+}
+
 /// Accessible name of a move's button.
 #[must_use]
 pub fn move_name(to: MoveTo, file: &str) -> String {
@@ -188,7 +207,21 @@ mod tests {
             SettingsNow { paused: true, until: Some("2026-11-22T07:00:00Z".into()), ..settings.now };
         let reason = free.reason(&waiting, &settings, time);
         assert_eq!(reason.as_deref(), Some("quiet hours until 07:00"));
+        assert_eq!(quiet(&settings, time).as_deref(), Some("Quiet hours until 07:00: nothing runs"));
         settings.now.until = None;
         assert_eq!(free.reason(&waiting, &settings, time).as_deref(), Some("quiet hours"));
+    }
+    #[test]
+    fn quiet_hours_are_told_only_while_they_change_something() {
+        let mut settings = settings();
+        let says = |settings: &Settings| quiet(settings, |_| "07:00".to_owned());
+        settings.now.until = Some("2026-11-22T23:00:00Z".to_owned());
+        assert_eq!(says(&settings), None, "they are to come");
+        settings.now.rate_limit = Some(500_000);
+        assert_eq!(says(&settings).as_deref(), Some("Quiet hours until 07:00: 500 kB/s"));
+        settings.rate_limit = Some(500_000);
+        assert_eq!(says(&settings), None);
+        settings.now.rate_limit = None;
+        assert_eq!(says(&settings).as_deref(), Some("Quiet hours until 07:00: no limit"));
     }
 }

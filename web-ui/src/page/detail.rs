@@ -10,7 +10,7 @@ use weir_protocol::{Download, DownloadId, DownloadKind, DownloadStatus, MoveTo};
 use super::app::View;
 use super::queue::Queue;
 use super::{limit, ranges};
-use crate::components::{error_note, name_of, page_link, show_modal_when, wait, waiting_note};
+use crate::components::{error_note, live_region, name_of, page_link, show_modal_when, wait, waiting_note};
 use crate::store::Store;
 use crate::{browser, format, line};
 
@@ -53,6 +53,8 @@ pub(super) fn dialog(view: View) -> impl IntoView {
             {move || shown.get().map(|download| facts(store, &download))}
             {move || queued.get().map(|id| moves(queue, id, name_of(store, id)))}
             {move || unfinished.get().map(|id| limit::form(store, id, name_of(store, id)))}
+            // The page's own is out of reach while this is open.
+            {live_region(store)}
             <div class="dialog-buttons">
                 <button type="button" class="button" autofocus on:click=move |_| close()>"Close"</button>
             </div>

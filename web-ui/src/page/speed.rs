@@ -11,9 +11,9 @@ use weir_protocol::{ErrorInfo, Settings, SettingsPatch};
 use super::app::View;
 use super::limit::{self, Fields};
 use crate::client::Failure;
-use crate::components::{Icon, error_note, icon, show_modal_when};
+use crate::components::{Icon, error_note, icon, live_region, show_modal_when};
 use crate::store::Connection;
-use crate::{browser, format};
+use crate::{browser, format, line};
 
 /// Timers cannot wait longer; by then the page was looked at again.
 const LONGEST_WAIT_S: f64 = 86_400.0;
@@ -55,26 +55,13 @@ async fn read(view: View) -> Option<Settings> {
     Some(settings)
 }
 
-/// What quiet hours make of now, in words; none outside them.
-fn quiet(settings: &Settings) -> Option<String> {
-    let until = settings.now.until.as_deref().map(browser::local_time).unwrap_or_default();
-    let until = if until.is_empty() { until } else { format!(" until {until}") };
-    if settings.now.paused {
-        Some(format!("Quiet hours{until}: nothing runs"))
-    } else if settings.now.rate_limit != settings.rate_limit {
-        Some(format!("Quiet hours{until}: {}", limit_text(settings.now.rate_limit)))
-    } else {
-        None
-    }
-}
-
-fn limit_text(limit: Option<u64>) -> String {
-    limit.map_or_else(|| "no limit".to_owned(), format::speed)
-}
-
 /// A word beside the connection's.
 pub(super) fn quiet_word(view: View) -> impl IntoView {
-    let word = Memo::new(move |_| view.queue.settings.with(|settings| settings.as_ref().and_then(quiet)));
+    let word = Memo::new(move |_| {
+        view.queue.settings.with(|settings| {
+            settings.as_ref().and_then(|settings| line::quiet(settings, browser::local_time))
+        })
+    });
     move || word.get().map(|word| view! { <p class="quiet">{icon(|| Icon::Clock)}{word}</p> })
 }
 
@@ -82,7 +69,7 @@ pub(super) fn quiet_word(view: View) -> impl IntoView {
 pub(super) fn button(view: View) -> impl IntoView {
     let limit = Memo::new(move |_| {
         view.queue.settings.with(|settings| {
-            settings.as_ref().map(|settings| format!("Speed: {}", limit_text(settings.now.rate_limit)))
+            settings.as_ref().map(|settings| format!("Speed: {}", format::limit(settings.now.rate_limit)))
         })
     });
     let open = move |_| {
@@ -175,6 +162,7 @@ pub(super) fn dialog(view: View) -> impl IntoView {
                     <button type="submit" class="button button-primary">"Save"</button>
                 </div>
             </form>
+            {live_region(view.store)}
         </dialog>
     }
 }
