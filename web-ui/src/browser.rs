@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use js_sys::{Date, Function, Promise};
+use js_sys::Intl::DateTimeFormat;
+use js_sys::{Array, Date, Function, Promise};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -133,16 +134,28 @@ pub fn local_time(moment: &str) -> String {
     let today = date.get_full_year() == now.get_full_year()
         && date.get_month() == now.get_month()
         && date.get_date() == now.get_date();
+    WRITTEN.with(|[time, both]| {
+        let how = if today { time } else { both };
+        how.call1(&JsValue::UNDEFINED, &date).ok().and_then(|text| text.as_string()).unwrap_or_default()
+    })
+}
+
+thread_local! {
+    /// How this place writes a time, and a date with its time. Made once: making one costs more than a whole row.
+    static WRITTEN: [Function; 2] = [written(false), written(true)];
+}
+
+fn written(with_date: bool) -> Function {
     let options = js_sys::Object::new();
     let set = |key: &str, value: &str| {
         let _ = js_sys::Reflect::set(&options, &key.into(), &value.into());
     };
     set("timeStyle", "short");
-    if !today {
+    if with_date {
         set("dateStyle", "medium");
     }
     let language = window().navigator().language().unwrap_or_else(|| "en".to_owned());
-    String::from(date.to_locale_string(&language, &options))
+    DateTimeFormat::new(&Array::of1(&language.into()), &options).format()
 }
 
 /// Seconds from now until a moment in RFC 3339; not a number for an unreadable one.

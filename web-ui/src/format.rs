@@ -63,7 +63,7 @@ pub const COUNTED: f64 = 3600.0;
 /// nothing but its turn. `seconds` are left until then, none when there is no such time; `at` is the moment as this
 /// place writes it.
 #[must_use]
-pub fn waiting(download: &Download, seconds: Option<f64>, at: &str) -> Option<String> {
+pub fn waiting(download: &Download, seconds: Option<f64>, at: impl FnOnce() -> String) -> Option<String> {
     if !download.waits() {
         return None;
     }
@@ -74,7 +74,7 @@ pub fn waiting(download: &Download, seconds: Option<f64>, at: &str) -> Option<St
         None => format!("Waits to {verb}"),
         Some(seconds) if seconds <= 0.0 => format!("{begins} as soon as it can"),
         Some(seconds) if seconds < COUNTED => format!("{begins} in {}", span(seconds.ceil() as u64)),
-        Some(_) => format!("{begins} at {at}"),
+        Some(_) => format!("{begins} at {}", at()),
     })
 }
 
@@ -280,9 +280,9 @@ mod tests {
     #[test]
     fn a_row_that_waits_for_its_time_says_when() {
         let mut row = download(1, DownloadStatus::Queued);
-        assert_eq!(waiting(&row, Some(50.0), "23:00"), None, "its turn is not a time");
+        assert_eq!(waiting(&row, Some(50.0), String::new), None, "its turn is not a time");
         row.start_at = Some("2026-11-21T23:00:00Z".to_owned());
-        let says = |row: &Download, seconds| waiting(row, seconds, "23:00").unwrap_or_default();
+        let says = |row: &Download, seconds| waiting(row, seconds, || "23:00".to_owned()).unwrap_or_default();
         assert_eq!(says(&row, Some(7_200.0)), "Starts at 23:00");
         assert_eq!(says(&row, Some(49.2)), "Starts in 50 s");
         assert_eq!(says(&row, Some(-3.0)), "Starts as soon as it can");
@@ -293,7 +293,7 @@ mod tests {
         row.start_at = None;
         assert_eq!(says(&row, None), "Waits to try again");
         row.status = DownloadStatus::Downloading;
-        assert_eq!(waiting(&row, None, ""), None);
+        assert_eq!(waiting(&row, None, String::new), None);
     }
 
     #[test]

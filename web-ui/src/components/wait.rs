@@ -26,9 +26,9 @@ pub fn wait(store: Store, id: DownloadId) -> Memo<Option<(String, bool)>> {
         moment
             .with(|moment| {
                 let left = moment.as_deref().map(browser::seconds_until);
-                let at = moment.as_deref().map(browser::local_time).unwrap_or_default();
+                let at = || moment.as_deref().map(browser::local_time).unwrap_or_default();
                 store.with_row(id, |row| {
-                    let begins = format::waiting(row, left, &at)?;
+                    let begins = format::waiting(row, left, at)?;
                     Some(match &row.error {
                         Some(error) => (format!("{begins}. {}", error.message), true),
                         None => (begins, false),
