@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::ranges::Span;
 
@@ -18,6 +19,22 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 /// Between a file's last change and an answer about it, so that its date tells every later change.
 const STRONG_AGE: Duration = Duration::from_secs(60);
+
+/// Many servers call a file that is a gzip archive "gzip-encoded", although it was asked for as it is stored: unpacked it
+/// would not be what its name says.
+pub(crate) fn is_stored_gzip(headers: &HeaderMap, urls: &[&Url]) -> bool {
+    let typed = content_type(headers).is_some_and(|kind| {
+        matches!(
+            kind.as_str(),
+            "application/gzip" | "application/x-gzip" | "application/x-tgz" | "application/x-gtar-compressed"
+        )
+    });
+    let named = urls.iter().any(|url| {
+        let path = url.path().to_ascii_lowercase();
+        [".gz", ".tgz", ".svgz"].iter().any(|end| path.ends_with(end))
+    });
+    coding(headers) == Coding::Gzip && (typed || named)
+}
 
 /// What tells one state of a resource from another (RFC 9110 section 8.8).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +87,16 @@ impl Validators {
 
     fn strong(&self) -> Option<&str> {
         self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
+    }
+
+    /// Nothing that could tell one state from another.
+    pub(crate) fn are_missing(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// They tell every change.
+    pub(crate) fn are_strong(&self) -> bool {
+        self.strong().is_some()
     }
 
     pub(crate) fn agree(&self, other: &Self) -> Agreement {

@@ -143,7 +143,9 @@ impl std::fmt::Debug for Checksum {
 /// Finds the hash of one of `names` in a published list: `HEX`, `HEX  name`, `HEX *name` (coreutils; a leading `\`
 /// says that the name is escaped) or `SHA256 (name) = HEX` (BSD). A lone hash without a name counts when it is the only
 /// line, as sidecars have it. Of several hashes for the file the strongest is taken.
-pub(crate) fn find(text: &str, names: &[&str]) -> Option<(Algorithm, String)> {
+///
+/// A name with folders is preferred when they are those of `path`, the file's own.
+pub(crate) fn find(text: &str, path: &str, names: &[&str]) -> Option<(Algorithm, String)> {
     let lines: Vec<Line> = text.trim_start_matches('\u{feff}').lines().filter_map(line).collect();
     if let [Line { algorithm, hex, name: None }] = lines.as_slice() {
         return Some((*algorithm, hex.clone()));
@@ -152,9 +154,20 @@ pub(crate) fn find(text: &str, names: &[&str]) -> Option<(Algorithm, String)> {
         let Some(name) = &line.name else { return false };
         names.iter().any(|wanted| name == wanted || name.rsplit('/').next() == Some(wanted))
     };
+    // How many folders of its name are the file's own, from the last on: lists of a whole tree have namesakes.
+    let folders = |line: &&Line| {
+        let name = line.name.as_deref().unwrap_or_default().trim_start_matches("./");
+        let own = path.rsplit('/').skip(1);
+        let same = name.rsplit('/').skip(1).zip(own).take_while(|(a, b)| a == b).count();
+        std::cmp::Reverse(same)
+    };
     let strength = |line: &&Line| Algorithm::ALL.iter().position(|algorithm| *algorithm == line.algorithm);
     // SHA-512 says no more than SHA-256, which is computed in any case.
-    lines.iter().filter(fits).min_by_key(strength).map(|line| (line.algorithm, line.hex.clone()))
+    lines
+        .iter()
+        .filter(fits)
+        .min_by_key(|line| (folders(line), strength(line)))
+        .map(|line| (line.algorithm, line.hex.clone()))
 }
 
 struct Line {
@@ -222,7 +235,7 @@ mod tests {
     #[test]
     fn published_lists_are_read_in_every_form() {
         let (a, b, md5) = ("a".repeat(64), "b".repeat(64), "c".repeat(32));
-        let found = |text: &str| find(text, &["file.bin"]);
+        let found = |text: &str| find(text, "", &["file.bin"]);
         let hit = Some((Algorithm::Sha256, a.clone()));
         for text in [
             a.clone(),
@@ -238,8 +251,11 @@ mod tests {
         ] {
             assert_eq!(found(&text), hit, "{text}");
         }
-        assert_eq!(find(&format!("\\{a}  a\\\\b\\nc"), &["a\\b\nc"]), hit);
+        assert_eq!(find(&format!("\\{a}  a\\\\b\\nc"), "", &["a\\b\nc"]), hit);
         assert_eq!(found(&format!("{md5}  file.bin")), Some((Algorithm::Md5, md5)));
+        // Namesakes in other folders of one tree.
+        let tree = format!("{b}  old/file.bin\n{a}  new/file.bin\n{b}  new/deep/file.bin");
+        assert_eq!(find(&tree, "/pub/new/file.bin", &["file.bin"]), hit);
         for text in [
             String::new(),
             "<html>not here".to_owned(),

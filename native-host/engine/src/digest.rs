@@ -52,6 +52,11 @@ impl Stated {
         stated
     }
 
+    /// Something was stated.
+    pub(crate) fn is_some(&self) -> bool {
+        *self != Self::default()
+    }
+
     fn put(&mut self, algorithm: &str, value: &str, structured: bool) {
         // Structured fields write byte sequences between colons.
         let value = if structured {

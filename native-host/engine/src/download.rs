@@ -179,6 +179,10 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         })?;
         return Ok(Ok(finished(path)));
     }
+    // A name that is not one of ours comes from somewhere else.
+    if weir_media::filename::safe(&state.filename) != state.filename {
+        return Ok(Err(part));
+    }
     let path = part.names.directory.join(&state.filename);
     if std::fs::symlink_metadata(&path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() == state.bytes)

@@ -39,6 +39,10 @@ use transfer::Transfer;
 const OVERLAP: u64 = 64 * 1024;
 /// Times everything is fetched anew before the server is called unusable.
 const MAX_RESTARTS: u32 = 4;
+/// Longest wait for one of them to end.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
+/// Times a download lets connections of others end, without that counting as a failure.
+const MAX_TURNS: u32 = 16;
 /// Longest pause between two tries.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -60,7 +64,8 @@ pub(crate) enum Start {
     /// An un-ranged answer of the place `asked`: everything anew.
     Whole { answer: Box<Answer>, asked: Url },
     /// Some bytes are there; the answer of the place `asked` continues at the first hole.
-    Resume { state: FileState, done: Vec<Span>, opening: Box<Opening>, asked: Url },
+    /// `proven` when a strong validator speaks for every byte, not only those compared.
+    Resume { state: FileState, done: Vec<Span>, opening: Box<Opening>, asked: Url, proven: bool },
     /// Every byte is there, only the end is missing.
     Complete { state: FileState, done: Vec<Span> },
 }
@@ -89,7 +94,7 @@ pub(crate) async fn ask_places(
     let mut first_error = None;
     // Of this round.
     let mut untried = places.len();
-    let mut failures = 0;
+    let (mut failures, mut turns) = (0, 0);
     while let Some(place) = places.pop_front() {
         let (error, wait) = match net.ask_if(visitor, &place, range, if_range, Lane::Own).await {
             Ok(answer) => match answer.refusal() {
@@ -98,10 +103,13 @@ pub(crate) async fn ask_places(
                 Some(_) if answer.status == 416 && range.is_some() => return Ok((answer, place)),
                 Some(error) => {
                     // Busy with our own connections: it takes one more when one of those ends, not when time passes.
-                    let crowded = is_cap(&error);
+                    let crowded = matches!(error, EngineError::HttpStatus { status: 429 | 503 });
                     let wait = answer::retry_after(&answer.headers);
                     drop(answer);
-                    if crowded && net.options().hosts.refused_beside_others(&place) {
+                    let longest = net.options().patience.min(LONGEST_TURN);
+                    let longest = wait.map_or(longest, |wait| wait.min(longest));
+                    if crowded && turns < MAX_TURNS && net.options().hosts.turn(&place, longest).await {
+                        turns += 1;
                         places.push_front(place);
                         continue;
                     }
@@ -190,13 +198,12 @@ pub(crate) async fn run(
         monitor.set_total(facts.total);
         monitor.set_received(lock(&map).done().len());
         let filename = part.names.filename.clone();
-        let mirrored = (!job.mirrors.is_empty()).then(|| file.try_clone()).transpose();
-        let mirrored = mirrored.map_err(EngineError::disk)?;
+        let readable = file.try_clone().map_err(EngineError::disk)?;
         let writer = Writer::start(part, file, facts.clone(), Arc::clone(&map), Arc::clone(monitor));
         let outcome = {
             // After a setback nothing is risked: whatever one answer brings is of one piece.
             let transfer =
-                Transfer::new((net, job, monitor), (&writer, mirrored), &map, facts, &start, restart == 0);
+                Transfer::new((net, job, monitor), (&writer, readable), &map, facts, &start, restart == 0);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(Setback::Fail(EngineError::Stopped)),
@@ -204,7 +211,8 @@ pub(crate) async fn run(
                 // Beside the transfer, so that a checksum that cannot be had is known before everything was fetched.
                 outcome = async {
                     let published = async { sums::expected(net, job, &filename).await.map_err(Setback::Fail) };
-                    tokio::try_join!(transfer.supervise(start), published).map(|((), wanted)| wanted)
+                    let fetched = async { transfer.supervise(start).await?; transfer.confirm().await };
+                    tokio::try_join!(fetched, published).map(|((), wanted)| wanted)
                 } => outcome,
             }
         };

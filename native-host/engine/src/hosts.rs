@@ -4,8 +4,9 @@
 //! Never asks a server anything. Invariant: while a cap is known, no more connections than that are open to its
 //! server, whichever downloads they belong to; a cap is at least 1 and is forgotten after a day.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,14 +26,17 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Hosts {
     known: Mutex<HashMap<String, Host>>,
     path: Option<PathBuf>,
-    /// Somebody let go of a connection.
+    /// Somebody let go of a connection, or of its place in the row.
     freed: Notify,
+    tickets: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Host {
     open: u32,
     cap: Option<Cap>,
+    /// Tickets of those that wait for a connection, the longest wait first.
+    waiting: VecDeque<u64>,
 }
 
 /// A cap as it is stored.
@@ -58,9 +62,9 @@ impl Hosts {
             .into_iter()
             .filter(|(_, cap)| cap.is_believed(now()))
             .take(MAX_KNOWN)
-            .map(|(key, cap)| (key, Host { open: 0, cap: Some(cap) }))
+            .map(|(key, cap)| (key, Host { cap: Some(cap), ..Host::default() }))
             .collect();
-        Self { known: Mutex::new(known), path: Some(path.to_owned()), freed: Notify::new() }
+        Self { known: Mutex::new(known), path: Some(path.to_owned()), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Host>> {
@@ -73,9 +77,11 @@ impl Hosts {
         self.lock().get(&key(url)).is_none_or(|host| host.has_room(now()))
     }
 
-    /// Waits until one more connection to the server of `url` is within what it bears, and counts it.
+    /// Waits until one more connection to the server of `url` is within what it bears, and counts it. First come, first
+    /// served: a download that has connections lines up for its next one behind one that has none.
     pub(crate) async fn slot(self: &Arc<Self>, url: &Url) -> Slot {
         let key = key(url);
+        let mut place: Option<Place> = None;
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -84,9 +90,19 @@ impl Hosts {
             {
                 let mut known = self.lock();
                 let host = known.entry(key.clone()).or_default();
-                if host.has_room(now()) {
+                let ticket = place.as_ref().map(|place| place.ticket);
+                let is_next = host.waiting.front().copied() == ticket;
+                if is_next && host.bears_more(now()) {
                     host.open += 1;
+                    drop(known);
+                    // Gives the place in the row back, and with it the turn to whoever comes next.
+                    drop(place);
                     return Slot { hosts: Arc::clone(self), key };
+                }
+                if place.is_none() {
+                    let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+                    host.waiting.push_back(ticket);
+                    place = Some(Place { hosts: Arc::clone(self), key: key.clone(), ticket });
                 }
             }
             freed.await;
@@ -108,14 +124,18 @@ impl Hosts {
         connections
     }
 
-    /// The server refused the only connection of a download while others of ours are open: notes that it bears no more
-    /// than those, so that the next one waits for its turn. False when none are open.
-    pub(crate) fn refused_beside_others(self: &Arc<Self>, url: &Url) -> bool {
-        let others = self.lock().get(&key(url)).is_some_and(|host| host.open > 0);
-        if others {
-            self.refused(url);
-        }
-        others
+    /// Some connection of ours is open to the server of `url`.
+    pub(crate) fn serves_us(&self, url: &Url) -> bool {
+        self.lock().get(&key(url)).is_some_and(|host| host.open > 0)
+    }
+
+    /// Waits until a connection of ours ends, as long as others are open to the server of `url`, at most `longest`.
+    /// False when none are open or none ended.
+    pub(crate) async fn turn(&self, url: &Url, longest: Duration) -> bool {
+        let freed = self.freed.notified();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        self.serves_us(url) && tokio::time::timeout(longest, freed).await.is_ok()
     }
 
     /// Writes the caps beside the caller's work: learning one must not wait for the disk.
@@ -137,6 +157,10 @@ impl Hosts {
 
 impl Host {
     fn has_room(&self, now: u64) -> bool {
+        self.waiting.is_empty() && self.bears_more(now)
+    }
+
+    fn bears_more(&self, now: u64) -> bool {
         self.cap.filter(|cap| cap.is_believed(now)).is_none_or(|cap| self.open < cap.connections)
     }
 }
@@ -145,6 +169,22 @@ impl Cap {
     fn is_believed(self, now: u64) -> bool {
         // One from the future comes from a clock that was wrong.
         self.connections > 0 && self.learned_at <= now && now - self.learned_at < BELIEVED.as_secs()
+    }
+}
+
+/// A place in the row, kept as long as it lives.
+struct Place {
+    hosts: Arc<Hosts>,
+    key: String,
+    ticket: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(host) = self.hosts.lock().get_mut(&self.key) {
+            host.waiting.retain(|ticket| *ticket != self.ticket);
+        }
+        self.hosts.freed.notify_waiters();
     }
 }
 
@@ -160,7 +200,7 @@ impl Drop for Slot {
         let mut known = self.hosts.lock();
         if let Some(host) = known.get_mut(&self.key) {
             host.open = host.open.saturating_sub(1);
-            if host.open == 0 && host.cap.is_none() {
+            if host.open == 0 && host.cap.is_none() && host.waiting.is_empty() {
                 known.remove(&self.key);
             }
         }
@@ -206,8 +246,13 @@ mod tests {
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!waiting.is_finished(), "two are open and two are borne");
+        // Who has just let go lines up behind who waits already, and who gives up leaves the row.
+        let impatient = tokio::time::timeout(Duration::from_millis(10), hosts.slot(&here));
+        assert!(impatient.await.is_err());
         slots.remove(0);
-        tokio::time::timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
+        let again = tokio::time::timeout(Duration::from_millis(10), hosts.slot(&here));
+        let (again, first) = tokio::join!(again, waiting);
+        assert!(again.is_err() && first.is_ok());
     }
 
     #[tokio::test]

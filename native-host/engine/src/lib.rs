@@ -50,7 +50,7 @@ pub use probe::Probe;
 pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
 pub use resolve::media_type;
-pub use source::{Method, Source, without_query};
+pub use source::{Method, Source, is_credential, same_place, without_query};
 
 /// How something is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ impl std::fmt::Debug for EngineOptions {
 }
 
 /// One thing to bring home.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Job {
     /// Where it is.
     pub source: Source,
@@ -163,6 +163,21 @@ pub struct Job {
     pub remember: bool,
     /// Changeable while the job runs.
     pub limit: Arc<RateLimit>,
+}
+
+// Written by hand: addresses of mirrors and lists carry secrets too.
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job")
+            .field("source", &self.source)
+            .field("mirrors", &self.mirrors.iter().map(without_query).collect::<Vec<_>>())
+            .field("directory", &self.directory)
+            .field("filename", &self.filename)
+            .field("kind", &self.kind)
+            .field("connections", &self.connections)
+            .field("partial", &self.partial)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Job {

@@ -122,10 +122,14 @@ impl Net {
                 .then(|| answer::text(response.headers(), header::LOCATION))
                 .flatten();
             let Some(location) = location else {
+                let mut answer_headers = response.headers().clone();
+                if answer::is_stored_gzip(&answer_headers, &[&visitor.url, &url]) {
+                    answer_headers.remove(header::CONTENT_ENCODING);
+                }
                 return Ok(Answer {
                     status,
                     url,
-                    headers: response.headers().clone(),
+                    headers: answer_headers,
                     response,
                     peeked: None,
                     patience: self.options.patience,

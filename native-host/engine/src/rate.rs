@@ -21,6 +21,10 @@ pub struct RateLimit {
 /// How much of what was not used may pass at once later: what sleeping too long on a busy machine costs, and no more,
 /// because longer credit would show as bursts above the limit.
 const BURST: Duration = Duration::from_millis(200);
+/// Bytes that pass at once, and how often a second when there is a choice.
+const MIN_STEP: usize = 256;
+const MAX_STEP: usize = 32 * 1024;
+const STEPS_PER_SECOND: u64 = 20;
 /// Waits are cut into naps so that a raised or removed limit acts at once.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -64,6 +68,15 @@ impl RateLimit {
                 .unwrap_or_else(PoisonError::into_inner)
                 .is_some_and(|due| due > Instant::now());
         here || self.parent.as_deref().is_some_and(Self::holds)
+    }
+
+    /// Bytes to let through at once: so few that a slow limit is not overdrawn for long.
+    pub(crate) fn step(&self) -> usize {
+        let above = self.parent.as_deref().map_or(MAX_STEP, Self::step);
+        match self.get() {
+            0 => above,
+            limit => (limit / STEPS_PER_SECOND).clamp(MIN_STEP as u64, above as u64) as usize,
+        }
     }
 
     /// Waits until `bytes` may pass.
@@ -123,6 +136,23 @@ mod tests {
         }
         let error = (sent as f64 / 10_000_000.0 - 1.0).abs();
         assert!(error < 0.02, "{sent} bytes in 10 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_limits_hold_too() {
+        for bytes_per_second in [1000, 5000, 20_000] {
+            let limit = RateLimit::new(bytes_per_second);
+            let start = Instant::now();
+            let mut sent = 0;
+            while start.elapsed() < Duration::from_secs(10) {
+                limit.take(limit.step()).await;
+                sent += limit.step();
+            }
+            let error = (sent as f64 / (bytes_per_second as f64 * 10.0) - 1.0).abs();
+            assert!(error < 0.05, "{sent} bytes in 10 s of {bytes_per_second}");
+        }
+        let both = RateLimit::with_parent(1 << 20, Arc::new(RateLimit::new(10_000)));
+        assert_eq!((both.step(), RateLimit::default().step()), (500, MAX_STEP));
     }
 
     #[tokio::test(start_paused = true)]

@@ -112,7 +112,8 @@ pub(crate) fn travels(name: &str) -> bool {
 /// Whether a header proves who the caller is, so that only the host it was meant for may see it. Besides the
 /// standard ones this takes the names sites invent (`X-Api-Key`, `X-Session-Token`): losing one too many costs a
 /// refused request, leaking one costs an account.
-pub(crate) fn is_credential(name: &str) -> bool {
+#[must_use]
+pub fn is_credential(name: &str) -> bool {
     let name = name.trim().to_ascii_lowercase();
     matches!(name.as_str(), "authorization" | "cookie" | "cookie2" | "proxy-authorization")
         || (name != "sec-fetch-user"
@@ -123,7 +124,8 @@ pub(crate) fn is_credential(name: &str) -> bool {
 
 /// Whether credentials meant for `from` may be shown to `to`: the same host and port, and never from `https` to
 /// `http`. The usual upgrade from `http` to `https` on default ports counts as the same place.
-pub(crate) fn same_place(from: &Url, to: &Url) -> bool {
+#[must_use]
+pub fn same_place(from: &Url, to: &Url) -> bool {
     if from.host_str() != to.host_str() {
         return false;
     }

@@ -35,9 +35,10 @@ pub(crate) async fn expected(net: &Net, job: &Job, filename: &str) -> Result<Opt
         Err(error) => return Err(unavailable(&format!("could not be fetched, because {error}"))),
     };
     let in_url = weir_media::filename::from_url(&job.source.url);
+    let path = percent_encoding::percent_decode_str(job.source.url.path()).decode_utf8_lossy().into_owned();
     let names: Vec<&str> = in_url.as_deref().into_iter().chain([filename]).collect();
     let (algorithm, hex) =
-        checksum::find(&text, &names).ok_or_else(|| unavailable("has no line for this file"))?;
+        checksum::find(&text, &path, &names).ok_or_else(|| unavailable("has no line for this file"))?;
     Ok(Some(Expected { algorithm, hex, stated_by }))
 }
 

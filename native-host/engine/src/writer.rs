@@ -198,13 +198,13 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.keep_synced();
+            self.keep_synced()?;
             if self.dirty && self.journaled.elapsed() >= JOURNAL_EVERY {
                 self.journal()?;
             }
         }
         if let Some((sync, _)) = self.sync.take() {
-            let _ = sync.join();
+            synced(sync)?;
         }
         // A whole file is about to be finished: it is synced and recorded there.
         if !lock(&self.written.map).is_complete() {
@@ -238,14 +238,13 @@ impl Thread {
     }
 
     /// Syncs now and then beside the writing, and learns what a finished sync made sure.
-    fn keep_synced(&mut self) {
+    fn keep_synced(&mut self) -> std::io::Result<()> {
         if let Some((sync, _)) = &self.sync {
             if !sync.is_finished() {
-                return;
+                return Ok(());
             }
-            if let Some((sync, spans)) = self.sync.take()
-                && matches!(sync.join(), Ok(Ok(())))
-            {
+            if let Some((sync, spans)) = self.sync.take() {
+                synced(sync)?;
                 self.synced = spans;
                 self.dirty = true;
             }
@@ -258,6 +257,7 @@ impl Thread {
                 self.sync = Some((std::thread::spawn(move || file.sync_data()), spans));
             }
         }
+        Ok(())
     }
 
     fn journal(&mut self) -> std::io::Result<()> {
@@ -266,6 +266,11 @@ impl Thread {
         let written = lock(&self.written.map).done().as_slice().to_vec();
         self.written.journal(written, self.synced.clone())
     }
+}
+
+/// The kernel tells a failed write-back once and forgets it: whoever does not listen calls a file whole that is not.
+fn synced(sync: std::thread::JoinHandle<std::io::Result<()>>) -> std::io::Result<()> {
+    sync.join().unwrap_or_else(|_| Err(std::io::Error::other("the sync failed")))
 }
 
 impl Written {
@@ -305,8 +310,7 @@ impl Written {
             .map(|file| std::thread::spawn(move || file.sync_all()))
             .map_err(EngineError::disk)?;
         while self.hash_some().map_err(EngineError::disk)? {}
-        let synced = sync.join().unwrap_or_else(|_| Err(std::io::Error::other("the sync failed")));
-        synced.map_err(EngineError::disk)?;
+        synced(sync).map_err(EngineError::disk)?;
         if self.hashed != total {
             return Err(EngineError::Internal("the file has holes".to_owned()));
         }

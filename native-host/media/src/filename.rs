@@ -57,6 +57,10 @@ pub fn safe(name: &str) -> String {
     if is_reserved(&out) {
         out.insert(0, '_');
     }
+    // What Weir's own files in the making are called must not come from outside: a foreign journal would be believed.
+    if let Some(dot) = working_suffix(&out) {
+        out.replace_range(dot..=dot, "_");
+    }
     out = shorten(&out, "");
     if out.is_empty() || out.chars().all(|c| matches!(c, '_' | '.' | ' ')) {
         FALLBACK.to_owned()
@@ -140,6 +144,14 @@ fn is_reserved(name: &str) -> bool {
         || numbered("LPT")
 }
 
+/// Where the `.part` of a file in the making, or of a companion of one, begins.
+fn working_suffix(name: &str) -> Option<usize> {
+    let lower = name.to_ascii_lowercase();
+    let suffix =
+        [".part", ".part.weir", ".part.audio", ".part.mux"].into_iter().find(|end| lower.ends_with(end))?;
+    Some(name.len() - suffix.len())
+}
+
 fn trim_end(name: &str) -> &str {
     name.trim_end_matches(['.', ' '])
 }
@@ -203,6 +215,10 @@ mod tests {
             ("console.log", "console.log"),
             ("trailing. . ", "trailing"),
             ("two\nlines.mp4", "two lines.mp4"),
+            ("f.iso.part", "f.iso_part"),
+            ("f.iso.PART.weir", "f.iso_PART.weir"),
+            ("a.part.part", "a.part_part"),
+            ("department", "department"),
             ("what?*<>|\".bin", "what______.bin"),
             ("Übung – 1.pdf", "Übung – 1.pdf"),
         ] {

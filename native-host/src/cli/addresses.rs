@@ -153,7 +153,13 @@ fn address(text: &str, place: &str) -> Result<Url, Usage> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         // What looks like an address may carry secrets behind its first question mark.
         _ => {
-            let shown: String = text.split('?').next().unwrap_or_default().chars().take(200).collect();
+            let text = text.split('?').next().unwrap_or_default();
+            // Nor is a name and password before the host anybody's business.
+            let shown = match (text.split_once("://"), text.rfind('@')) {
+                (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &text[at + 1..]),
+                _ => text.to_owned(),
+            };
+            let shown: String = shown.chars().take(200).collect();
             let shown = super::output::plain(&shown);
             Err(Usage(format!("{place}`{shown}` is not an http or https address")))
         }

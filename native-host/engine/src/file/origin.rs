@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
 use crate::answer::Validators;
+use crate::ranges::{Span, Spans};
 
 /// How many more connections elsewhere a place is worth less for each of its connections that had to be replaced.
 const STRIKE: u32 = 4;
@@ -22,6 +23,8 @@ pub(super) struct Origin {
     reached: Mutex<Url>,
     /// What its answers must carry; known once it was shown to have the same content.
     validators: Mutex<Option<Validators>>,
+    /// What it has brought.
+    served: Mutex<Spans>,
     workers: AtomicU32,
     strikes: AtomicU32,
     dead: AtomicBool,
@@ -33,6 +36,7 @@ impl Origin {
             asked,
             reached: Mutex::new(reached),
             validators: Mutex::new(validators),
+            served: Mutex::default(),
             workers: AtomicU32::new(0),
             strikes: AtomicU32::new(0),
             dead: AtomicBool::new(false),
@@ -59,6 +63,11 @@ impl Origin {
 
     pub(super) fn prove(&self, validators: Validators) {
         *lock(&self.validators) = Some(validators);
+    }
+
+    /// It has brought these bytes.
+    pub(super) fn note_served(&self, span: Span) {
+        lock(&self.served).add(span);
     }
 
     /// One of its connections was not worth keeping.
@@ -108,6 +117,12 @@ impl Origins {
     /// Some other place than this one can still be used.
     pub(super) fn has_other(&self, index: usize) -> bool {
         self.0.iter().enumerate().any(|(at, origin)| at != index && !origin.is_dead())
+    }
+
+    /// What each place has brought, without those that brought nothing.
+    pub(super) fn served(&self) -> Vec<Vec<Span>> {
+        let served = self.0.iter().map(|origin| lock(&origin.served).as_slice().to_vec());
+        served.filter(|spans| !spans.is_empty()).collect()
     }
 
     pub(super) fn enter(&self, index: usize) {

@@ -102,6 +102,11 @@ impl Pace {
         self.tracks.iter().map(Track::rate).sum()
     }
 
+    /// Somebody was watched long enough for that to mean something.
+    pub(super) fn knows_rate(&self) -> bool {
+        self.tracks.iter().any(|track| !track.watched().is_zero())
+    }
+
     /// Names the connection that is to be replaced, if one is, from what was noted last: one at a time, so that the next
     /// judgement sees what came of it.
     pub(super) fn judge(&mut self, now: Duration, samples: &[Sample]) -> Option<(u32, Fault)> {

@@ -22,8 +22,8 @@ use crate::writer::lock;
 const BATCH: usize = 256 * 1024;
 /// Oldest bytes may be before they go to the disk all the same.
 const BATCH_AGE: Duration = Duration::from_millis(100);
-/// Bytes let through at once while a speed limit holds.
-const LIMITED_STEP: usize = 32 * 1024;
+/// Silence after which a connection is given up even if it is the only one, when its place can be taken.
+const SILENT: Duration = Duration::from_secs(10);
 /// Compressed bytes are unpacked in steps of this, so that a bomb fills the disk at worst, never the memory.
 const UNPACK_STEP: usize = 4096;
 
@@ -70,16 +70,22 @@ impl Transfer<'_> {
                     }
                     check.drain(..n);
                     bytes::Buf::advance(&mut chunk, n);
+                    if check.is_empty() {
+                        // The place has shown that it has the very bytes that are here.
+                        self.origins.get(worker.origin).prove(self.facts.validators.clone());
+                    }
                 }
                 match &mut unpack {
                     None if !self.job.limit.is_limited() => batch.push(chunk),
                     None => {
                         // In small steps, each to the disk at once: waiting must not hold back what has been paid for.
                         while !chunk.is_empty() {
-                            let step = chunk.split_to(chunk.len().min(LIMITED_STEP));
+                            let step = chunk.split_to(chunk.len().min(self.job.limit.step()));
                             self.job.limit.take(step.len()).await;
                             batch.push(step);
-                            self.hand_over(id, &mut batch).await?;
+                            if !self.hand_over(worker, &mut batch, extends).await? {
+                                break;
+                            }
                         }
                     }
                     Some(decoder) => {
@@ -89,30 +95,27 @@ impl Transfer<'_> {
                                 .map_err(|_| EngineError::broken("the compressed file is damaged"))?;
                             batch.push(Bytes::from(std::mem::take(decoder.get_mut())));
                             if batch.len >= BATCH {
-                                self.hand_over(id, &mut batch).await?;
+                                self.hand_over(worker, &mut batch, extends).await?;
                             }
                         }
                     }
                 }
-            } else if heard.elapsed() >= self.net.options().patience {
+            } else if heard.elapsed() >= self.patience() {
                 break Err(answer.silence().into());
             }
             // What is still wanted of this worker, the batch included.
             let wanted = lock(self.map).hold(id, batch.at, batch.len as u64);
-            if batch.len >= BATCH || batch.age() >= BATCH_AGE || batch.len as u64 >= wanted {
-                self.hand_over(id, &mut batch).await?;
-                // Nothing left: go on where this answer goes on, if nobody else has that.
-                let mut map = lock(self.map);
-                if map.left(id) == 0 && !(extends && map.extend(id, MAX_RANGE)) {
-                    break Ok(false);
-                }
+            if (batch.len >= BATCH || batch.age() >= BATCH_AGE || batch.len as u64 >= wanted)
+                && !self.hand_over(worker, &mut batch, extends).await?
+            {
+                break Ok(false);
             }
         };
         if let Some(mut decoder) = unpack.filter(|_| matches!(ended, Ok(true))) {
             decoder.try_finish().map_err(|_| EngineError::broken("the compressed file is damaged"))?;
             batch.push(Bytes::from(std::mem::take(decoder.get_mut())));
         }
-        self.hand_over(id, &mut batch).await?;
+        self.hand_over(worker, &mut batch, extends).await?;
         match ended {
             Err(trouble) => Err(trouble),
             Ok(false) => {
@@ -126,6 +129,12 @@ impl Transfer<'_> {
             // Shorter than asked is legal for a range; the rest is claimed again.
             Ok(true) => Ok(()),
         }
+    }
+
+    /// How long silence is borne: not long where another connection can go on.
+    fn patience(&self) -> Duration {
+        let most = self.net.options().patience;
+        if self.can_continue() { most.min(SILENT) } else { most }
     }
 
     /// The whole answer ended by itself: that is the size, or the transfer is broken.
@@ -144,18 +153,39 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    async fn hand_over(&self, id: u32, batch: &mut BatchUp) -> Result<(), Trouble> {
-        let (at, len, chunks) = batch.take();
-        if len == 0 {
-            return Ok(());
+    /// Hands over what is this worker's. False when nothing more is wanted of it: its range has come to its end and the
+    /// answer cannot go on behind it, because that is somebody else's.
+    async fn hand_over(&self, worker: &Worker, batch: &mut BatchUp, extends: bool) -> Result<bool, Trouble> {
+        loop {
+            let wanted = lock(self.map).hold(worker.id, batch.at, batch.len as u64);
+            let (at, len, chunks) = batch.take(wanted);
+            if len > 0 {
+                // Room first: what is reserved must reach the disk, so nobody may be waiting in between.
+                let room = self.writer.room(len).await?;
+                let span = lock(self.map).reserve(worker.id, at, len as u64, self.now());
+                if let Some(span) = span {
+                    let granted = (span.1 - span.0) as usize;
+                    self.writer.write(span, cut(chunks, (span.0 - at) as usize, granted), room)?;
+                    self.handed.fetch_add(granted as u64, Ordering::Relaxed);
+                    self.origins.get(worker.origin).note_served(span);
+                    if worker.id != 0 {
+                        self.shared.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            let mut map = lock(self.map);
+            if map.left(worker.id) > 0 {
+                return Ok(true);
+            }
+            // What came beyond the end is of use only where the answer goes on; the rest of the batch begins there.
+            if !(extends && map.extend(worker.id, MAX_RANGE)) {
+                return Ok(false);
+            }
+            drop(map);
+            if batch.len == 0 {
+                return Ok(true);
+            }
         }
-        // Room first: what is reserved must reach the disk, so nobody may be waiting in between.
-        let room = self.writer.room(len).await?;
-        let Some(span) = lock(self.map).reserve(id, at, len as u64, self.now()) else { return Ok(()) };
-        let granted = (span.1 - span.0) as usize;
-        self.writer.write(span, cut(chunks, (span.0 - at) as usize, granted), room)?;
-        self.handed.fetch_add(granted as u64, Ordering::Relaxed);
-        Ok(())
     }
 }
 
@@ -202,11 +232,27 @@ impl BatchUp {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Where they go, how many there are, and the bytes; the next ones go behind them.
-    fn take(&mut self) -> (u64, usize, Vec<Bytes>) {
+    /// At most `most` of them: where they go, how many they are, and the bytes; the others stay.
+    fn take(&mut self, most: u64) -> (u64, usize, Vec<Bytes>) {
         let at = self.at;
-        let taken = std::mem::replace(self, Self::new(at + self.len as u64));
-        (at, taken.len, taken.chunks)
+        if self.len as u64 <= most {
+            let taken = std::mem::replace(self, Self::new(at + self.len as u64));
+            return (at, taken.len, taken.chunks);
+        }
+        let most = most as usize;
+        let mut left = most;
+        let mut taken = Vec::new();
+        let mut kept = Vec::new();
+        for mut chunk in std::mem::take(&mut self.chunks) {
+            let first = chunk.split_to(left.min(chunk.len()));
+            left -= first.len();
+            taken.extend((!first.is_empty()).then_some(first));
+            kept.extend((!chunk.is_empty()).then_some(chunk));
+        }
+        self.chunks = kept;
+        self.len -= most;
+        self.at += most as u64;
+        (at, most, taken)
     }
 }
 

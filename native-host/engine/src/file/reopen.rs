@@ -68,13 +68,18 @@ pub(crate) async fn reopen(
             return Ok(Some(Start::Whole { answer: Box::new(answer), asked }));
         }
         match answer::judge(&answer.headers, span, total, &state.validators) {
+            // No validator speaks for it, so more than one place has to.
+            Verdict::Fits { agreement: Agreement::Unknown, .. } if !sampled => {
+                drop(answer);
+                sampled = true;
+                match sample(net, job, &file, &done, total, &state.validators).await? {
+                    Some(validators) => state.validators = validators,
+                    None => return Ok(None),
+                }
+            }
             Verdict::Fits { span: got, agreement } => {
                 let mut check = vec![0; before as usize];
-                // Nothing to compare and no validator: it cannot be shown to be the same.
-                if (agreement == Agreement::Unknown && before == 0)
-                    || got.1 <= hole
-                    || file.read_exact_at(&mut check, span.0).is_err()
-                {
+                if got.1 <= hole || file.read_exact_at(&mut check, span.0).is_err() {
                     return Ok(None);
                 }
                 return Ok(Some(Start::Resume {
@@ -82,6 +87,7 @@ pub(crate) async fn reopen(
                     done,
                     opening: Box::new(Opening { answer, check, at: hole, whole: false, extends: true }),
                     asked,
+                    proven: agreement == Agreement::Proven,
                 }));
             }
             Verdict::Changed
@@ -154,7 +160,7 @@ async fn sample(
 }
 
 /// Where to look: the beginning, the borders of what is there, and its inside when that is too few.
-fn sample_spans(done: &[Span]) -> Vec<Span> {
+pub(super) fn sample_spans(done: &[Span]) -> Vec<Span> {
     let mut at: Vec<Span> = done
         .iter()
         .flat_map(|&(start, end)| {

@@ -27,8 +27,6 @@ use crate::{Checksum, EngineError, Finished, Job, Kind, sums};
 
 /// Largest file that is fetched this way: what a slow server brings of it is lost when it is stopped.
 pub(crate) const SMALL: u64 = 128 * 1024;
-/// Bytes let through at once while a speed limit holds.
-const LIMITED_STEP: usize = 16 * 1024;
 
 /// Whether this answer is to a file that comes in one piece.
 pub(crate) fn is_small(job: &Job, answer: &Answer) -> bool {
@@ -176,7 +174,7 @@ async fn receive(
                 heard = Instant::now();
                 received += chunk.len() as u64;
                 while !chunk.is_empty() {
-                    let step = chunk.split_to(chunk.len().min(LIMITED_STEP));
+                    let step = chunk.split_to(chunk.len().min(job.limit.step()));
                     if job.limit.is_limited() {
                         job.limit.take(step.len()).await;
                     }

@@ -5,6 +5,7 @@
 //! as long as a byte is missing there is a connection at work on it, or the try has ended with a reason.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use tokio::sync::Notify;
 use super::origin::Origins;
 use super::pace::{Fault, Pace, Sample};
 use super::worker::{MIN_RANGE, Trouble, Worker};
-use super::{Opening, Setback, Start, backoff, is_cap};
-use crate::answer;
+use super::{MAX_TURNS, Opening, Setback, Start, ask_patiently, backoff, is_cap, reopen};
+use crate::answer::{self, Validators, Verdict};
 use crate::monitor::Monitor;
 use crate::net::Net;
-use crate::ranges::RangeMap;
+use crate::ranges::{RangeMap, Span};
 use crate::source::Method;
 use crate::writer::{Facts, SharedMap, Writer, lock};
 use crate::{EngineError, Job};
@@ -39,6 +40,8 @@ const PAYS: f64 = 1.1;
 const PROOF: Duration = Duration::from_millis(300);
 /// Under a speed limit another connection has to prove that it is needed: for so long the limit did not hold anybody.
 const UNHELD: Duration = Duration::from_millis(500);
+/// Wait before a server that refused a connection is asked for another.
+const REFUSED_AGAIN: Duration = Duration::from_secs(3);
 /// Files smaller than this are not worth a second connection.
 const MIN_PARALLEL: u64 = 2 * 1024 * 1024;
 /// Wait before the place of a connection that broke after it had worked is filled again.
@@ -53,8 +56,8 @@ pub(super) struct Transfer<'a> {
     pub(super) map: &'a Mutex<RangeMap>,
     pub(super) facts: Facts,
     pub(super) origins: Origins,
-    /// The file in the making, to compare mirrors with.
-    pub(super) file: Option<File>,
+    /// The file in the making, to compare what servers send with what is there.
+    pub(super) file: File,
     began: Instant,
     /// Usual time until the head of an answer, in microseconds.
     delay: AtomicU64,
@@ -63,6 +66,8 @@ pub(super) struct Transfer<'a> {
     pub(super) handed: AtomicU64,
     /// A connection has brought its first bytes.
     pub(super) news: Notify,
+    /// More than one connection has brought something.
+    pub(super) shared: AtomicBool,
     /// The first answer, which has no end, still flows: whatever it brings is of one piece.
     pub(super) open_flows: AtomicBool,
     pub(super) parallel: bool,
@@ -71,6 +76,13 @@ pub(super) struct Transfer<'a> {
 /// How many connections there are and may be.
 struct Growth {
     most: usize,
+    /// What the caller allows; tried again after a refusal, at this time.
+    allowed: usize,
+    again: Option<Duration>,
+    /// Connections beyond those that work that were refused.
+    refusals: u32,
+    /// Times the only connection gave way to those of other downloads.
+    turns: u32,
     /// When and at which speed connections were added last.
     last: Option<(Duration, f64)>,
 }
@@ -79,7 +91,7 @@ impl<'a> Transfer<'a> {
     /// `may_share` allows more than one connection. `file` is what the writer writes.
     pub(super) fn new(
         (net, job, monitor): (&'a Net, &'a Job, &'a Monitor),
-        (writer, file): (&'a Writer, Option<File>),
+        (writer, file): (&'a Writer, File),
         map: &'a SharedMap,
         facts: Facts,
         start: &Start,
@@ -95,7 +107,7 @@ impl<'a> Transfer<'a> {
             && facts.total.is_some_and(|total| total >= MIN_PARALLEL)
             && answer.is_some_and(|answer| !answer::refuses_ranges(&answer.headers));
         let reached = answer.map_or_else(|| first.clone(), |answer| answer.url.clone());
-        let proven = matches!(start, Start::Resume { .. }).then(|| facts.validators.clone());
+        let proven = matches!(start, Start::Resume { proven: true, .. }).then(|| facts.validators.clone());
         let others: Vec<_> = std::iter::once(job.source.url.clone()).chain(job.mirrors.clone()).collect();
         Self {
             net,
@@ -111,6 +123,7 @@ impl<'a> Transfer<'a> {
             held_at: AtomicU64::new(0),
             handed: AtomicU64::new(0),
             news: Notify::new(),
+            shared: AtomicBool::new(false),
             open_flows: AtomicBool::new(false),
             parallel,
         }
@@ -147,7 +160,7 @@ impl<'a> Transfer<'a> {
             }
         };
         let most = if self.parallel { self.job.connections.clamp(1, 64) as usize } else { 1 };
-        let mut growth = Growth { most, last: None };
+        let mut growth = Growth { most, allowed: most, again: None, refusals: 0, turns: 0, last: None };
         let mut pace = Pace::default();
         let first = Worker::new(0, 0);
         first.begins();
@@ -168,7 +181,8 @@ impl<'a> Transfer<'a> {
                         Ok(()) => {}
                         Err(trouble) => {
                             let handed = self.handed.load(Ordering::Relaxed);
-                            let progress = handed > mark;
+                            // Several that break at the same moment have all worked.
+                            let progress = handed > mark || worker.received.load(Ordering::Relaxed) > 0;
                             failures = if progress { 1 } else { failures + 1 };
                             mark = handed;
                             hired.extend(self.replace(&worker, trouble, alive.len(), failures, &mut growth)?);
@@ -199,8 +213,9 @@ impl<'a> Transfer<'a> {
                             hired.push(Duration::ZERO);
                         }
                     }
-                    // As many again as there are, once all of them have brought something: 1, 2, 4, 8.
-                    if samples.iter().all(|sample| sample.received > 0) {
+                    // As many again as there are, once all of them have brought something: 1, 2, 4, 8. Not before the
+                    // speed is known: it may be all that this machine can take.
+                    if pace.knows_rate() && samples.iter().all(|sample| sample.received > 0) {
                         hired.extend(vec![Duration::ZERO; self.growth(alive.len(), &mut growth, pace.rate())]);
                     }
                     let young = now < YOUTH && alive.len() < growth.most;
@@ -246,6 +261,10 @@ impl<'a> Transfer<'a> {
     /// How many connections to add: as many as there are, but beyond [`CHEAP`] only while they pay; none while the disk cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck,
     /// and bytes that arrive in order are hashed from memory instead of being read again.
     fn growth(&self, count: usize, growth: &mut Growth, rate: f64) -> usize {
+        if growth.again.is_some_and(|again| again <= self.now()) {
+            growth.again = None;
+            growth.most = growth.allowed;
+        }
         if count >= growth.most
             || rate > FAST_ENOUGH
             || self.writer.was_saturated()
@@ -332,6 +351,15 @@ impl<'a> Transfer<'a> {
                 }
                 let had_worked = worker.received.load(Ordering::Relaxed) > 0;
                 let soon = || if failures == 1 && had_worked { QUICKLY } else { backoff(self.net, failures) };
+                let hosts = &self.net.options().hosts;
+                if alone && is_cap(&error) && hosts.serves_us(&origin.url()) && growth.turns < MAX_TURNS {
+                    // Other downloads have the connections it bears: this one takes its turn.
+                    growth.turns += 1;
+                    if growth.turns > 1 {
+                        hosts.refused(&origin.url());
+                    }
+                    return Ok(Some(wait.unwrap_or_else(|| backoff(self.net, growth.turns))));
+                }
                 if alone {
                     // Without ranges the next try starts at zero, which is another kind of try.
                     if transient && !exhausted && !self.can_continue() {
@@ -342,12 +370,14 @@ impl<'a> Transfer<'a> {
                     }
                     return Ok(Some(wait.unwrap_or_else(soon)));
                 }
-                let crowded =
-                    matches!(error, EngineError::LoginRequired { .. } | EngineError::HttpStatus { .. });
-                if crowded || !transient || exhausted {
-                    // The others work: this server wants fewer connections.
+                if is_cap(&error) || !transient || exhausted {
+                    // The others work: this server wants fewer connections, for now.
                     growth.most = others.max(1);
-                    if is_cap(&error) {
+                    growth.refusals += 1;
+                    growth.again = Some(self.now() + REFUSED_AGAIN * growth.refusals);
+                    // Once may be chance. Then it is known, and not only here.
+                    if is_cap(&error) && growth.refusals > 1 {
+                        growth.again = None;
                         let cap = self.net.options().hosts.refused(&origin.url());
                         growth.most = growth.most.min(cap as usize);
                     }
@@ -358,8 +388,42 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    /// Fetches some of what is on disk again when nothing else vouches for its being of one piece: it came from several
+    /// places, or over several connections from a server that says nothing that tells one state from another.
+    pub(super) async fn confirm(&self) -> Result<(), Setback> {
+        let served = self.origins.served();
+        let vague =
+            self.parallel && self.facts.validators.are_missing() && self.shared.load(Ordering::Relaxed);
+        let is_known = self.job.checksum.is_some() || self.facts.stated.is_some();
+        if is_known || (served.len() < 2 && !vague) {
+            return Ok(());
+        }
+        let spots: Vec<Span> = served.iter().flat_map(|spans| reopen::sample_spans(spans)).collect();
+        while !lock(self.map).is_complete() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for span in spots {
+            let (mut answer, _) =
+                ask_patiently(self.net, self.job, Some(span), None).await.map_err(Setback::Fail)?;
+            let mut there = vec![0; (span.1 - span.0) as usize];
+            self.file
+                .read_exact_at(&mut there, span.0)
+                .map_err(|error| Setback::Fail(EngineError::disk(error)))?;
+            let same = answer.status == 206
+                && self.facts.total.is_some_and(|total| {
+                    let verdict = answer::judge(&answer.headers, span, total, &Validators::default());
+                    matches!(verdict, Verdict::Fits { span: got, .. } if got == span)
+                })
+                && answer.whole(there.len()).await.map_err(Setback::Fail)? == there;
+            if !same {
+                return Err(Setback::Anew(EngineError::ContentChanged));
+            }
+        }
+        Ok(())
+    }
+
     /// A broken answer can be continued by a range.
-    fn can_continue(&self) -> bool {
+    pub(super) fn can_continue(&self) -> bool {
         self.job.source.method == Method::Get && self.facts.total.is_some()
     }
 }

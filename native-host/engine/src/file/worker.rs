@@ -17,7 +17,7 @@ use super::pace::Sample;
 use super::transfer::Transfer;
 use super::{OVERLAP, Opening};
 use crate::EngineError;
-use crate::answer::{self, Validators, Verdict};
+use crate::answer::{self, Agreement, Validators, Verdict};
 use crate::monitor::ConnectionGuard;
 use crate::net::{Answer, Lane};
 use crate::ranges::{Able, Span};
@@ -190,8 +190,8 @@ impl Transfer<'_> {
     /// has been taken from that one cannot be given back.
     async fn prove(&self, worker: &Worker, origin: &Origin) -> Result<(), Trouble> {
         let Some(total) = self.facts.total else { return Err(Trouble::Refused("a range of unknown size")) };
-        if worker.origin == 0 {
-            // The place of the first answer: its validators are known, so the last byte alone shows it.
+        if worker.origin == 0 && self.facts.validators.are_strong() {
+            // The place of the first answer: a strong tag speaks for every byte, so the last one alone shows it.
             worker.begins();
             let validators = self.facts.validators.clone();
             let mut answer = self.ask(origin, (total - 1, total), validators.clone()).await?;
@@ -202,7 +202,9 @@ impl Transfer<'_> {
         }
         let (span, known) = self.known_bytes(total).await?;
         worker.begins();
-        let mut answer = self.ask(origin, span, Validators::default()).await?;
+        let validators =
+            if worker.origin == 0 { self.facts.validators.clone() } else { Validators::default() };
+        let mut answer = self.ask(origin, span, validators).await?;
         let mut at = 0;
         while at < known.len() {
             let Some(chunk) = answer.chunk().await? else { break };
@@ -213,9 +215,12 @@ impl Transfer<'_> {
             at += n;
         }
         if at < known.len() {
-            return Err(EngineError::broken("the mirror sent less than was asked").into());
+            return Err(EngineError::broken("the server sent less than was asked").into());
         }
-        origin.prove(Validators::read(&answer.headers));
+        origin.prove(match worker.origin {
+            0 => self.facts.validators.clone(),
+            _ => Validators::read(&answer.headers),
+        });
         let _ = answer.poll().await;
         Ok(())
     }
@@ -227,8 +232,7 @@ impl Transfer<'_> {
             let largest = spans.into_iter().max_by_key(|span| (span.1 - span.0).min(OVERLAP));
             if let Some((start, end)) = largest.filter(|(start, end)| end - start >= OVERLAP.min(total)) {
                 let mut bytes = vec![0; (end - start).min(OVERLAP) as usize];
-                let Some(file) = &self.file else { return Err(Trouble::Refused("nothing to compare with")) };
-                file.read_exact_at(&mut bytes, start).map_err(EngineError::disk)?;
+                self.file.read_exact_at(&mut bytes, start).map_err(EngineError::disk)?;
                 return Ok(((start, start + bytes.len() as u64), bytes));
             }
             if lock(self.map).is_handed_over() {
@@ -252,6 +256,10 @@ impl Transfer<'_> {
         }
         match answer.status {
             206 => match answer::judge(&answer.headers, span, total, &known) {
+                // The first answer said what tells one state from another, and this one says nothing comparable.
+                Verdict::Fits { agreement: Agreement::Unknown, .. } if !known.are_missing() => {
+                    Err(Trouble::Changed)
+                }
                 Verdict::Fits { .. } => {
                     origin.reached(&answer.url);
                     Ok(answer)

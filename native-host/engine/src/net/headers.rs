@@ -41,8 +41,13 @@ pub(super) fn of(&Hop { visitor, method, url, range, if_range, at_home }: &Hop<'
             || (name == "referer" && downgrade)
             // Describes a body that is not sent.
             || (name.starts_with("content-") && method == Method::Get);
-        if !dropped {
-            add(&name, value);
+        if dropped {
+            continue;
+        }
+        // Elsewhere only the place one comes from is told, as browsers do.
+        match Url::parse(value).ok().filter(|_| name == "referer" && !at_home) {
+            Some(page) => add(&name, &format!("{}/", page.origin().ascii_serialization())),
+            None => add(&name, value),
         }
     }
     if let Some(cookies) = visitor.cookies.as_deref().filter(|_| at_home) {

@@ -84,7 +84,7 @@ async fn every_kind_of_digest_brings_the_file_over_many_connections() {
             let server = Server::start({
                 let (data, guard) = (Arc::clone(&data), Arc::clone(&guard));
                 move |request| {
-                    let served = || serve(&data, request).slowly(MIB, Duration::from_millis(5));
+                    let served = || serve(&data, request).slowly(64 << 10, Duration::from_millis(5));
                     guard.stops(request).unwrap_or_else(served)
                 }
             })

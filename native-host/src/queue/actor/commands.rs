@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use url::Url;
 use weir_engine::Kind;
 use weir_protocol::{
     Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Event, Ranges,
@@ -101,7 +102,7 @@ impl Actor {
             if busy {
                 return Err(QueueError::Illegal { act: "change the address of", status });
             }
-            record.download.url = url;
+            move_to(&mut record, &url);
         }
         if let Some(filename) = patch.filename {
             if busy || record.settled {
@@ -176,14 +177,17 @@ impl Actor {
 
     pub(super) async fn delete(&mut self, id: DownloadId, files: bool) -> Result<(), QueueError> {
         let record = self.record(id).await?;
+        // What the store refuses does not happen.
+        self.store.delete(id).await?;
         if let Some(job) = self.jobs.get_mut(&id) {
             job.stop.cancel();
             job.discard = true;
-        } else if !matches!(record.download.status, DownloadStatus::Completed | DownloadStatus::Cancelled) {
+        } else if !matches!(record.download.status, DownloadStatus::Completed | DownloadStatus::Cancelled)
+            && record.settled
+        {
             // Those of a cancelled one are gone; what has their name now is another's.
-            self.remove_partial(id).await;
+            discard(record.directory.clone(), record.download.filename.clone()).await;
         }
-        self.store.delete(id).await?;
         self.unsaved.remove(&id);
         self.rows.remove(&id);
         if files && record.download.status == DownloadStatus::Completed {
@@ -266,4 +270,26 @@ fn forget_progress(record: &mut Record) {
 fn wire(ranges: weir_engine::Ranges) -> Ranges {
     let spans = |spans: Vec<(u64, u64)>| spans.into_iter().map(|(from, to)| [from, to]).collect();
     Ranges { total_bytes: ranges.total, done: spans(ranges.done), active: spans(ranges.active) }
+}
+
+/// Gives a row another address. Name and password in it go where no list shows them, and what was meant for another
+/// server stays away from this one.
+fn move_to(record: &mut Record, address: &str) {
+    let (old, new) = (Url::parse(&record.download.url), Url::parse(address));
+    let (Ok(old), Ok(mut new)) = (old, new) else { return };
+    let request = &mut record.request;
+    if !weir_engine::same_place(&old, &new) {
+        request.cookies = None;
+        request.headers.retain(|name, _| !weir_engine::is_credential(name));
+        (request.username, request.password) = (None, None);
+    }
+    if !new.username().is_empty() || new.password().is_some() {
+        let decoded =
+            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        request.username = Some(decoded(new.username()));
+        request.password = new.password().map(decoded);
+        let _ = new.set_username("");
+        let _ = new.set_password(None);
+    }
+    record.download.url = new.into();
 }
