@@ -28,6 +28,8 @@ pub struct Hosts {
     path: Option<PathBuf>,
     /// Somebody let go of a connection, or of its place in the row.
     freed: Notify,
+    /// A connection that had been served has ended.
+    ended: Notify,
     tickets: AtomicU64,
 }
 
@@ -97,7 +99,7 @@ impl Hosts {
                     drop(known);
                     // Gives the place in the row back, and with it the turn to whoever comes next.
                     drop(place);
-                    return Slot { hosts: Arc::clone(self), key };
+                    return Slot { hosts: Arc::clone(self), key, served: false };
                 }
                 if place.is_none() {
                     let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
@@ -132,10 +134,10 @@ impl Hosts {
     /// Waits until a connection of ours ends, as long as others are open to the server of `url`, at most `longest`.
     /// False when none are open or none ended.
     pub(crate) async fn turn(&self, url: &Url, longest: Duration) -> bool {
-        let freed = self.freed.notified();
-        tokio::pin!(freed);
-        freed.as_mut().enable();
-        self.serves_us(url) && tokio::time::timeout(longest, freed).await.is_ok()
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        self.serves_us(url) && tokio::time::timeout(longest, ended).await.is_ok()
     }
 
     /// Writes the caps beside the caller's work: learning one must not wait for the disk.
@@ -193,6 +195,8 @@ impl Drop for Place {
 pub(crate) struct Slot {
     hosts: Arc<Hosts>,
     key: String,
+    /// The server let it in, so its end makes room for another.
+    pub(crate) served: bool,
 }
 
 impl Drop for Slot {
@@ -206,6 +210,9 @@ impl Drop for Slot {
         }
         drop(known);
         self.hosts.freed.notify_waiters();
+        if self.served {
+            self.hosts.ended.notify_waiters();
+        }
     }
 }
 

@@ -111,13 +111,16 @@ impl Net {
             self.check_door(&url)?;
             at_home &= source::same_place(&visitor.url, &url);
             // Shared connections are as few as they can be already.
-            let slot = match lane {
+            let mut slot = match lane {
                 Lane::Own => Some(self.options.hosts.slot(&url).await),
                 Lane::Shared => None,
             };
             let hop = Hop { visitor, method, url: &url, range, if_range, at_home };
             let response = self.answered(&clients, &hop, lane).await?;
             let status = response.status().as_u16();
+            if let Some(slot) = &mut slot {
+                slot.served = status < 400;
+            }
             let location = matches!(status, 301 | 302 | 303 | 307 | 308)
                 .then(|| answer::text(response.headers(), header::LOCATION))
                 .flatten();
