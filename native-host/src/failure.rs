@@ -6,7 +6,14 @@ use weir_protocol::{Action, ErrorInfo, code};
 /// What a person is told about a failed download.
 pub(crate) fn describe(error: &EngineError) -> ErrorInfo {
     let (code, action) = classify(error);
-    let mut message = error.to_string();
+    let mut message = match error {
+        // The status was a success; what came was not the file.
+        EngineError::LoginRequired { status: 200..=299 } => {
+            "the server sent a login page instead of the file; the page may need a login or a fresh link"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    };
     if message.is_char_boundary(1) && !message.is_empty() {
         // Library errors begin in lower case because they are joined; a sentence for people does not.
         message = message[..1].to_uppercase() + &message[1..];
@@ -35,6 +42,8 @@ fn classify(error: &EngineError) -> (&'static str, Option<Action>) {
         E::Tls { .. } => (code::TLS, Some(Action::Retry)),
         E::ProxyFailed { .. } => (code::PROXY_FAILED, Some(Action::Retry)),
         E::LoginRequired { .. } => (code::LOGIN_REQUIRED, Some(Action::OpenPage)),
+        E::LoginRefused { .. } => (code::LOGIN_REQUIRED, Some(Action::OpenPage)),
+        E::Busy { .. } => (code::HTTP_STATUS, Some(Action::Retry)),
         E::Gone { .. } => (code::GONE, Some(Action::OpenPage)),
         E::HttpStatus { .. } | E::TooManyRedirects => (code::HTTP_STATUS, Some(Action::Retry)),
         E::BrokenTransfer { .. } => (code::BROKEN_TRANSFER, Some(Action::Retry)),

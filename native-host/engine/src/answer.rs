@@ -15,7 +15,7 @@ use crate::ranges::Span;
 /// Longest validator that is kept; a longer one is no use as an identity.
 const MAX_VALIDATOR: usize = 1024;
 /// Longest wait a server may ask for before the next try.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between a file's last change and an answer about it, so that its date tells every later change.
 const STRONG_AGE: Duration = Duration::from_secs(60);

@@ -56,6 +56,20 @@ pub enum EngineError {
         /// HTTP status; 200 for a login page.
         status: u16,
     },
+    /// A name or password was given and not taken.
+    #[error("the server did not take the name or password")]
+    LoginRefused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The server wants to be left alone for longer than a download waits by itself; asking again after that may help.
+    #[error("the server is busy (status {status}) and asks to come back in {}", in_words(*wait))]
+    Busy {
+        /// HTTP status, 429 or 503 most likely.
+        status: u16,
+        /// As the server said.
+        wait: std::time::Duration,
+    },
     /// 404 or 410.
     #[error("the server no longer has this file (status {status})")]
     Gone {
@@ -193,10 +207,23 @@ impl EngineError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::BrokenTransfer { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::BrokenTransfer { .. }
+            | Self::Busy { .. } => true,
             Self::ProxyFailed { refused, .. } => !refused,
             Self::HttpStatus { status } => matches!(status, 202 | 408 | 425 | 429 | 500..=599),
             _ => false,
         }
+    }
+}
+
+/// A wait as people say it.
+fn in_words(wait: std::time::Duration) -> String {
+    let seconds = wait.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} seconds"),
+        120..=7199 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3600)),
     }
 }

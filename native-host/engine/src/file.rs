@@ -39,6 +39,8 @@ use transfer::Transfer;
 const OVERLAP: u64 = 64 * 1024;
 /// Times everything is fetched anew before the server is called unusable.
 const MAX_RESTARTS: u32 = 4;
+/// Longest pause a server may ask for; after that somebody else shall decide when to go on.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait for one of them to end.
 const LONGEST_TURN: Duration = Duration::from_secs(10);
 /// Times a download lets connections of others end, without that counting as a failure.
@@ -119,6 +121,7 @@ pub(crate) async fn ask_places(
             Err(error) => (error, None),
         };
         let transient = error.is_transient();
+        let status = if let EngineError::HttpStatus { status } = &error { Some(*status) } else { None };
         first_error.get_or_insert(error);
         if transient {
             places.push_back(place);
@@ -133,7 +136,12 @@ pub(crate) async fn ask_places(
         if failures > net.options().retries || visitor.method == Method::Post {
             break;
         }
-        tokio::time::sleep(wait.unwrap_or_else(|| backoff(net, failures))).await;
+        let pause = wait.unwrap_or_else(|| backoff(net, failures));
+        if pause > LONGEST_WAIT {
+            let status = status.unwrap_or_default();
+            return Err(EngineError::Busy { status, wait: pause });
+        }
+        tokio::time::sleep(pause).await;
     }
     Err(first_error.unwrap_or_else(|| EngineError::broken("no answer")))
 }

@@ -146,6 +146,8 @@ pub struct Job {
     pub folder: Option<Folder>,
     /// Wanted name; made safe. None takes the server's.
     pub filename: Option<String>,
+    /// `filename` is meant as it is: an extension it lacks is not added. Streams get that of their container all the same.
+    pub exact_name: bool,
     /// None finds out from the answer.
     pub kind: Option<Kind>,
     /// Human name; names a stream's file when `filename` is none.
@@ -190,6 +192,7 @@ impl Job {
             directory,
             folder: None,
             filename: None,
+            exact_name: false,
             kind: None,
             title: None,
             quality: None,

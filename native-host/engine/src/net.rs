@@ -63,6 +63,8 @@ pub(crate) struct Answer {
     /// Where it came from in the end.
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// Who one is was said, and not taken.
+    login_refused: bool,
     response: reqwest::Response,
     peeked: Option<Bytes>,
     patience: Duration,
@@ -116,7 +118,7 @@ impl Net {
                 Lane::Shared => None,
             };
             let hop = Hop { visitor, method, url: &url, range, if_range, at_home };
-            let response = self.answered(&clients, &hop, lane).await?;
+            let (response, login_refused) = self.answered(&clients, &hop, lane).await?;
             let status = response.status().as_u16();
             if let Some(slot) = &mut slot {
                 slot.served = status < 400;
@@ -133,6 +135,7 @@ impl Net {
                     status,
                     url,
                     headers: answer_headers,
+                    login_refused,
                     response,
                     peeked: None,
                     patience: self.options.patience,
@@ -170,7 +173,7 @@ impl Net {
         clients: &Clients,
         hop: &Hop<'_>,
         lane: Lane,
-    ) -> Result<reqwest::Response, EngineError> {
+    ) -> Result<(reqwest::Response, bool), EngineError> {
         let mut attempt = self.logins.attempt(hop.visitor, hop.url, hop.method, hop.at_home);
         loop {
             let mut headers = headers::of(hop);
@@ -180,9 +183,11 @@ impl Net {
             if let Some(authorization) = attempt.authorization() {
                 headers.insert(header::AUTHORIZATION, authorization);
             }
+            let said = headers.contains_key(header::AUTHORIZATION);
             let mut response = self.send(clients, hop, headers, lane).await?;
             if response.status() != 401 || !attempt.challenged(response.headers()).await? {
-                return Ok(response);
+                let refused = response.status() == 401 && said;
+                return Ok((response, refused));
             }
             // A connection is worth reusing when the rest of its answer is short.
             let short = response.content_length().is_some_and(|length| length <= MAX_DRAINED);
@@ -236,6 +241,9 @@ impl Net {
 impl Answer {
     /// The error behind a status that is not a success.
     pub(crate) fn refusal(&self) -> Option<EngineError> {
+        if self.login_refused {
+            return Some(EngineError::LoginRefused { status: self.status });
+        }
         status_error(self.status)
     }
 

@@ -138,6 +138,9 @@ pub(crate) fn file_name(answer: &Answer, job: &Job) -> String {
         .and_then(|value| filename::from_content_disposition_bytes(value.as_bytes(), answer.url.host_str()));
     let in_url = url_name(&answer.url, &job.source.url);
     if let Some(wanted) = &job.filename {
+        if job.exact_name {
+            return filename::safe(wanted);
+        }
         return completed(filename::safe(wanted), &[stated, in_url], &kind);
     }
     let name = filename::safe(&stated.or(in_url).unwrap_or_default());

@@ -4,7 +4,7 @@
 //! were written before it, and what it calls synced had been synced before it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,8 @@ const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// How much data may wait for that, so that the last sync is a short one.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
+/// How often it is looked whether the file is still where it belongs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Piece read back for hashing.
 const READ_BACK: usize = 256 * 1024;
 
@@ -104,6 +106,7 @@ impl Writer {
             dirty: false,
             unsynced: 0,
             journaled: Instant::now(),
+            looked: Instant::now(),
             last_sync: Instant::now(),
         };
         let guard = failed.clone().drop_guard();
@@ -172,6 +175,7 @@ struct Thread {
     dirty: bool,
     unsynced: u64,
     journaled: Instant,
+    looked: Instant,
     last_sync: Instant,
 }
 
@@ -201,6 +205,9 @@ impl Thread {
             self.keep_synced()?;
             if self.dirty && self.journaled.elapsed() >= JOURNAL_EVERY {
                 self.journal()?;
+            }
+            if self.looked.elapsed() >= LOOK_EVERY {
+                self.look()?;
             }
         }
         if let Some((sync, _)) = self.sync.take() {
@@ -258,6 +265,18 @@ impl Thread {
             }
         }
         Ok(())
+    }
+
+    /// A file whose folder was removed can be written for ever and will never be found again.
+    fn look(&mut self) -> std::io::Result<()> {
+        self.looked = Instant::now();
+        let (there, here) =
+            (std::fs::symlink_metadata(self.written.part.names.part())?, self.written.file.metadata()?);
+        if (there.dev(), there.ino()) == (here.dev(), here.ino()) {
+            Ok(())
+        } else {
+            Err(std::io::Error::other("somebody put another file in the place of the one in the making"))
+        }
     }
 
     fn journal(&mut self) -> std::io::Result<()> {

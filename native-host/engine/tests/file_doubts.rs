@@ -278,3 +278,33 @@ async fn a_download_that_waits_for_a_connection_gets_the_next_one() {
     first.unwrap();
     assert!(!first_was_whole, "the second had to wait for the first to end");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_a_long_pause_is_left_alone() {
+    for header in ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"] {
+        let server =
+            Server::start(move |_: &Request| Reply::new(429, "later").header("retry-after", header)).await;
+        let dir = tempfile::tempdir().unwrap();
+        let error = run(&engine(), job(server.url("/a.bin"), dir.path())).await.unwrap_err();
+        assert!(
+            matches!(&error, EngineError::Busy { status: 429, wait } if wait.as_secs() >= 3600),
+            "{error:?}"
+        );
+        assert!(error.is_transient());
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_meant_as_it_is_gets_no_extension() {
+    let server = Server::start(|request: &Request| {
+        serve(b"some bytes", request).header("content-type", "application/pdf")
+    })
+    .await;
+    for (exact, name) in [(true, "v1.2"), (false, "v1.2.pdf")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = job(server.url("/report.pdf"), dir.path());
+        (job.filename, job.exact_name) = (Some("v1.2".to_owned()), exact);
+        assert_eq!(run(&engine(), job).await.unwrap().filename, name);
+    }
+}

@@ -182,6 +182,7 @@ fn plan(run: &Run, wanted: &Wanted, folder: &Path) -> Job {
     Job {
         mirrors: wanted.mirrors.clone(),
         filename: wanted.entry.name.clone().or_else(|| args.name.clone()),
+        exact_name: true,
         quality: args.quality.clone(),
         connections: args.connections.unwrap_or(CONNECTIONS),
         checksum: run.request.checksum(wanted),

@@ -127,6 +127,7 @@ fn plan(
         directory: record.directory.clone(),
         folder,
         filename: request.filename.clone(),
+        exact_name: false,
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
         title: download.title.clone(),
         quality: request.quality.clone(),

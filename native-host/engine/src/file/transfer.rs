@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::origin::Origins;
 use super::pace::{Fault, Pace, Sample};
 use super::worker::{MIN_RANGE, Trouble, Worker};
-use super::{MAX_TURNS, Opening, Setback, Start, ask_patiently, backoff, is_cap, reopen};
+use super::{LONGEST_WAIT, MAX_TURNS, Opening, Setback, Start, ask_patiently, backoff, is_cap, reopen};
 use crate::answer::{self, Validators, Verdict};
 use crate::monitor::Monitor;
 use crate::net::Net;
@@ -358,7 +358,8 @@ impl<'a> Transfer<'a> {
                     if growth.turns > 1 {
                         hosts.refused(&origin.url());
                     }
-                    return Ok(Some(wait.unwrap_or_else(|| backoff(self.net, growth.turns))));
+                    let pause = wait.filter(|wait| *wait <= LONGEST_WAIT);
+                    return Ok(Some(pause.unwrap_or_else(|| backoff(self.net, growth.turns))));
                 }
                 if alone {
                     // Without ranges the next try starts at zero, which is another kind of try.
@@ -368,7 +369,11 @@ impl<'a> Transfer<'a> {
                     if !transient || exhausted {
                         return Err(Setback::Fail(error));
                     }
-                    return Ok(Some(wait.unwrap_or_else(soon)));
+                    let pause = wait.unwrap_or_else(soon);
+                    if let (true, EngineError::HttpStatus { status }) = (pause > LONGEST_WAIT, &error) {
+                        return Err(Setback::Fail(EngineError::Busy { status: *status, wait: pause }));
+                    }
+                    return Ok(Some(pause));
                 }
                 if is_cap(&error) || !transient || exhausted {
                     // The others work: this server wants fewer connections, for now.

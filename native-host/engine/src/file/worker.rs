@@ -282,5 +282,8 @@ impl Transfer<'_> {
 
 /// A redirected address that stopped working may have expired while the original still leads somewhere.
 fn is_expiry(error: &EngineError) -> bool {
-    matches!(error, EngineError::LoginRequired { .. } | EngineError::Gone { .. })
+    matches!(
+        error,
+        EngineError::LoginRequired { .. } | EngineError::LoginRefused { .. } | EngineError::Gone { .. }
+    )
 }

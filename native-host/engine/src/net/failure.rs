@@ -74,6 +74,10 @@ fn tls_reason(error: &rustls::Error) -> String {
                 "its certificate is signed by itself or by an authority that is not known here"
             }
             Bad::Revoked => "its certificate was revoked",
+            // What verifiers say of one that is its own authority.
+            Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "its certificate is signed by itself"
+            }
             _ => return format!("its certificate is not accepted ({error})"),
         },
         rustls::Error::InvalidMessage(_) => "it does not speak TLS",

@@ -8,7 +8,9 @@ use super::case::{Case, Expect};
 use super::support::digest::Guard;
 use super::support::{Reply, serve};
 
-const LOGIN: Expect = Expect::Error(|error| matches!(error, EngineError::LoginRequired { status: 401 }));
+const LOGIN: Expect = Expect::Error(|error| {
+    matches!(error, EngineError::LoginRequired { status: 401 } | EngineError::LoginRefused { status: 401 })
+});
 
 /// Nobody listens there: the port is kept, and not listened on.
 static NOBODY: LazyLock<std::net::SocketAddr> = LazyLock::new(|| {

@@ -149,7 +149,13 @@ async fn wrong_words_are_said_once() {
         let dir = tempfile::tempdir().unwrap();
         let job = with_login(job(server.url("/f.bin"), dir.path()), "me", "S3CRET");
         let error = run(&engine(), job).await.unwrap_err();
-        assert!(matches!(error, EngineError::LoginRequired { status: 401 }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                EngineError::LoginRequired { status: 401 } | EngineError::LoginRefused { status: 401 }
+            ),
+            "{error:?}"
+        );
         assert!(!format!("{error:?} {error}").contains("S3CRET"));
         assert!(server.requests().len() <= most, "{} requests", server.requests().len());
         assert!(super::support::names(dir.path()).is_empty());
@@ -170,7 +176,13 @@ async fn a_login_never_follows_to_another_place() {
         let engine = engine_with(|options| options.netrc = Some(netrc));
         let job = with_login(job(home.url("/f.bin"), dir.path()), "me", "S3CRET");
         let error = run(&engine, job).await.unwrap_err();
-        assert!(matches!(error, EngineError::LoginRequired { status: 401 }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                EngineError::LoginRequired { status: 401 } | EngineError::LoginRefused { status: 401 }
+            ),
+            "{error:?}"
+        );
     }
     let requests = elsewhere.requests();
     assert!(!requests.is_empty());
@@ -202,13 +214,19 @@ async fn a_netrc_is_for_the_hosts_it_names() {
     assert!(run_with("default login me password \"of the file\"", |_| {}).await.0.is_ok());
     for not_for_it in ["machine localhost login me password \"of the file\"\n", "", "\u{0}\u{1}nonsense"] {
         let (outcome, requests) = run_with(not_for_it, |_| {}).await;
-        assert!(matches!(outcome, Err(EngineError::LoginRequired { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(EngineError::LoginRequired { .. } | EngineError::LoginRefused { .. })),
+            "{outcome:?}"
+        );
         assert!(requests.iter().all(|request| request.header("authorization").is_none()), "{not_for_it}");
     }
     // What the caller says himself comes first, whether it is right or wrong.
     let (outcome, requests) =
         run_with(ours, |job| job.source.login = Some(Login::new("other", "word"))).await;
-    assert!(matches!(outcome, Err(EngineError::LoginRequired { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(EngineError::LoginRequired { .. } | EngineError::LoginRefused { .. })),
+        "{outcome:?}"
+    );
     assert!(
         requests.iter().all(|request| request.header("authorization") != Some(&basic("me", "of the file")))
     );
@@ -216,7 +234,10 @@ async fn a_netrc_is_for_the_hosts_it_names() {
         job.source.headers.push(("Authorization".into(), "Bearer mine".into()));
     })
     .await;
-    assert!(matches!(outcome, Err(EngineError::LoginRequired { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(EngineError::LoginRequired { .. } | EngineError::LoginRefused { .. })),
+        "{outcome:?}"
+    );
     assert!(requests.iter().all(|request| request.header("authorization") == Some("Bearer mine")));
 }
 
@@ -306,5 +327,5 @@ async fn nginx_lets_us_in() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     nginx.wait().unwrap();
     assert_whole(&right.unwrap(), &data, into.path());
-    assert!(matches!(wrong, Err(EngineError::LoginRequired { status: 401 })), "{wrong:?}");
+    assert!(matches!(wrong, Err(EngineError::LoginRefused { status: 401 })), "{wrong:?}");
 }
