@@ -155,6 +155,9 @@ fn failures_are_1_and_mistakes_are_2() {
         &["get", "not an address"],
         &["get", "--limit", "fast", "http://h/"],
         &["get", "-o", "a", "http://h/1", "http://h/2"],
+        &["get", "-o", "a/b", "http://h/1"],
+        &["get", "-o", "..", "http://h/1"],
+        &["add", "-o", "a/b", "http://h/1"],
         &["get", "--checksum", "md5:0", "http://h/"],
         &["get", "--mirror", "http://m/", "http://h/1", "http://h/2"],
         &["get", "--mirror", "m", "http://h/1"],
@@ -203,5 +206,8 @@ fn checksum_headers_and_cookies_are_used() {
         .output()
         .unwrap();
     assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("checksum you gave") && !said.contains("caller"), "{said}");
+    assert!(!said.contains("same command"), "{said}");
     assert!(!into.join("c.bin").exists());
 }

@@ -181,6 +181,92 @@ fn a_proxy_is_gone_through() {
     assert_eq!(lines.first().map(String::as_str), Some("GET http://somewhere.invalid/a HTTP/1.1"));
 }
 
+/// `weir get` of a home with this `config.toml` and environment, and the head that the server was asked with.
+fn asked_with(config: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("weir")).unwrap();
+    std::fs::write(dir.path().join("weir/config.toml"), config).unwrap();
+    let mut command = weir(dir.path());
+    for key in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(key);
+    }
+    command.envs(environment.iter().copied()).args(["get", "-o", "asked.txt", "-d"]).arg(dir.path());
+    let output = command.args(arguments).output().unwrap();
+    let text = std::fs::read_to_string(dir.path().join("asked.txt")).unwrap_or_default();
+    (output, text)
+}
+
+#[test]
+fn the_settings_hold_unless_a_flag_says_otherwise() {
+    let port = mirror();
+    let proxy = format!("http://127.0.0.1:{port}");
+    let config = format!("proxy = \"{proxy}\"\n");
+    let (far, near) = ("http://somewhere.invalid/a", format!("http://127.0.0.1:{port}/b"));
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let through = format!("GET {far} HTTP/1.1");
+    assert_eq!(first(&asked_with(&config, &[], &[far]).1), through);
+    assert_eq!(first(&asked_with("", &[("WEIR_PROXY", &proxy)], &[far]).1), through);
+    assert_eq!(first(&asked_with(&config, &[], &["--proxy", "none", &near]).1), "GET /b HTTP/1.1");
+    // Nobody listens there: the flag is what counts.
+    assert_eq!(
+        first(&asked_with("proxy = \"http://127.0.0.1:9\"", &[], &["--proxy", &proxy, far]).1),
+        through
+    );
+
+    let logins = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(logins.path(), "machine 127.0.0.1 login me password secret\n").unwrap();
+    let config = format!("netrc = \"{}\"", logins.path().display());
+    let private = format!("http://127.0.0.1:{port}/private");
+    assert!(asked_with(&config, &[], &[&private]).1.contains("Basic bWU6c2VjcmV0"));
+    let refused = asked_with("", &[], &[&private]).0;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("--user") && said.contains("--netrc") && !said.contains("same command"), "{said}");
+}
+
+#[test]
+fn retries_of_the_settings_are_counted() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://127.0.0.1:{}/a", listener.local_addr().unwrap().port());
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let _ = stream.write_all(
+                b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    });
+    for (config, arguments, expected) in
+        [("retries = 1", vec![url.as_str()], 2), ("retries = 5", vec!["--retries", "0", url.as_str()], 1)]
+    {
+        asked.store(0, std::sync::atomic::Ordering::SeqCst);
+        let (output, _) = asked_with(config, &[], &arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), expected, "{config}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Run the same command again."));
+    }
+}
+
+#[test]
+fn broken_settings_are_told_and_nothing_is_fetched() {
+    let url = format!("http://127.0.0.1:{}/a", mirror());
+    for (config, environment, key) in [
+        ("port = 1\nmax_active = \"S3CRET\"", vec![], "line 2: max_active"),
+        ("proxy = \"ftp://me:S3CRET@h\"", vec![], "proxy"),
+        ("prxy = 1", vec![], "prxy"),
+        ("", vec![("WEIR_RETRIES", "many")], "WEIR_RETRIES"),
+    ] {
+        let (output, text) = asked_with(config, &environment, &[&url]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(key) && !said.contains("me:"), "{said}");
+        assert_eq!(text, "");
+    }
+}
+
 #[test]
 fn a_silent_server_is_given_up_in_the_time_that_was_said() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

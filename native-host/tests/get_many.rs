@@ -125,9 +125,107 @@ fn a_list_does_not_write_where_it_likes() {
         let output = with_stdin(site.get(&["-"]), &list);
         assert_eq!(output.status.code(), Some(2), "{dir}: {}", stderr(&output));
     }
-    let list = format!("{}\n  out=../../.bashrc\n", site.server.url("a.bin"));
-    assert!(with_stdin(site.get(&["-"]), &list).status.success());
-    assert_eq!(site.names(), ["_._.._.bashrc.bin"]);
+    for name in ["../../.bashrc", "/etc/x", "sub/a", "..", "."] {
+        let list = format!("# a list\n{}\n  out={name}\n", site.server.url("a.bin"));
+        let file = site.dir.path().join("list.txt");
+        std::fs::write(&file, list).unwrap();
+        let output = site.get(&["-i", file.to_str().unwrap()]).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+        assert!(said.contains("list.txt: line 2: `out` names a file") && said.contains("`dir`"), "{said}");
+    }
+    assert_eq!(site.names(), [""; 0]);
+}
+
+#[test]
+fn a_list_that_leads_elsewhere_is_named_with_its_line() {
+    let site = Site::new(&[("a.bin", b"a")]);
+    let file = site.dir.path().join("list.txt");
+    std::fs::write(&file, format!("# a list\n\n{}\n  dir=../out\n", site.server.url("a.bin"))).unwrap();
+    let output = site.get(&["-i", file.to_str().unwrap()]).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("list.txt: line 3: `dir` leaves"), "{said}");
+}
+
+#[test]
+fn what_failed_keeps_its_options_and_says_which_were_left_out() {
+    let site = Site::new(&[]);
+    let failed = site.dir.path().join("failed.txt");
+    let list = format!(
+        "{}\n  out=first.bin\n  dir=sub\n  checksum=md5:{}\n  header=X-Key: S3CRET\n  http-user=me\n  http-passwd=S3CRET\n{}\n",
+        site.server.url("one"),
+        "0".repeat(32),
+        site.server.url("two"),
+    );
+    let jar = site.dir.path().join("cookies.txt");
+    std::fs::write(&jar, "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tS3CRET\n").unwrap();
+    let output = with_stdin(
+        site.get(&[
+            "-",
+            "--checksum",
+            "sidecar",
+            "--referer",
+            "http://page.example/",
+            "--header",
+            "Authorization: S3CRET",
+            "--proxy",
+            "none",
+            "--cookies",
+            jar.to_str().unwrap(),
+            "--save-failed",
+            failed.to_str().unwrap(),
+        ]),
+        &list,
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let saved = std::fs::read_to_string(&failed).unwrap();
+    let expected = format!(
+        "# left out: header Authorization, header X-Key, cookies, login\n{}\n  out=first.bin\n  dir=sub\n  checksum=md5:{}\n  \
+         referer=http://page.example/\n  all-proxy=none\n\
+         # left out: header Authorization, cookies\n{}\n  checksum=sidecar\n  referer=http://page.example/\n  all-proxy=none\n",
+        site.server.url("one"),
+        "0".repeat(32),
+        site.server.url("two"),
+    );
+    assert_eq!(saved, expected);
+    // A proxy's password is no better kept there.
+    let output = site
+        .get(&[
+            "--proxy",
+            "http://me:S3CRET@127.0.0.1:9",
+            "--retries",
+            "0",
+            "--save-failed",
+            failed.to_str().unwrap(),
+            &site.server.url("three"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let saved = std::fs::read_to_string(&failed).unwrap();
+    assert_eq!(saved, format!("# left out: proxy and its password\n{}\n", site.server.url("three")));
+}
+
+#[test]
+fn nobody_has_to_read_what_is_said() {
+    let site = Site::new(&[("a.bin", b"a"), ("b.bin", b"b")]);
+    for (arguments, status) in [
+        (vec![site.server.url("{a,b}.bin")], 0),
+        (vec![site.server.url("missing"), site.server.url("a.bin")], 1),
+        (vec!["--json".to_owned(), site.server.url("missing"), site.server.url("a.bin")], 1),
+        (vec!["--dir".to_owned()], 2),
+        (vec!["not an address".to_owned()], 2),
+    ] {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let closed = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        };
+        let ended = site.get(&arguments).stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
+    }
 }
 
 #[test]

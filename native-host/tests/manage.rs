@@ -133,3 +133,37 @@ fn without_a_display_the_address_is_given() {
     assert!(String::from_utf8_lossy(&opened.stdout).contains("/#ticket="));
     assert!(String::from_utf8_lossy(&opened.stderr).contains("no display"));
 }
+
+#[test]
+fn status_tells_of_settings_that_cannot_be_read() {
+    let daemon = Daemon::start();
+    let file = daemon.dir.path().join("weir/config.toml");
+    let status = || {
+        let output = run(&daemon, &["status"]);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!status().contains("settings"));
+    std::fs::write(&file, "max_active = \"S3CRET\"").unwrap();
+    let said = status();
+    assert!(
+        said.contains("settings  ") && said.contains("config.toml") && said.contains("max_active"),
+        "{said}"
+    );
+    let json = lines(&run(&daemon, &["status", "--json"])).remove(0);
+    assert!(json["settings_error"].as_str().unwrap().contains("max_active"), "{json}");
+}
+
+#[test]
+fn what_nobody_reads_is_added_all_the_same() {
+    let daemon = Daemon::start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = weir(daemon.dir.path())
+        .args(["add", "--paused", "http://127.0.0.1:9/{a,b,c}"])
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(ended.code(), Some(0));
+    assert_eq!(daemon.call("GET", "/list", "").json().as_array().unwrap().len(), 3);
+}

@@ -23,9 +23,14 @@ struct Terminal {
 
 impl Terminal {
     fn run(home: &Path, columns: u16, arguments: &[&str]) -> Self {
+        Self::of(home, (columns, 24), arguments)
+    }
+
+    /// One of so many columns and rows.
+    fn of(home: &Path, (columns, rows): (u16, u16), arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         unlockpt(&master).unwrap();
-        tcsetwinsize(&master, Winsize { ws_col: columns, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        tcsetwinsize(&master, Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         // What `weir` sets in the environment, for the program that makes this its controlling terminal.
@@ -96,6 +101,20 @@ fn bars_are_drawn_for_what_runs_and_the_end_is_told() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_low_terminal_says_how_many_have_no_bar() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.bin"), noise(400_000, 1)).unwrap();
+    let server = FileServer::start(dir.path());
+    let into = dir.path().join("into");
+    // One row for a bar, one for the rest; three are kept for the summary and what was typed.
+    let url = server.url("a.bin?{1,2,3,4}");
+    let arguments = ["-d", into.to_str().unwrap(), "--limit", "400k", "-x", "1", &url];
+    let (shown, code) = Terminal::of(dir.path(), (80, 5), &arguments).end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("and 3 more"), "{shown}");
 }
 
 #[test]

@@ -88,11 +88,12 @@ pub(super) fn run(args: AddArgs, json: bool) -> anyhow::Result<ExitCode> {
         let mut status = 0;
         for (new, wanted) in news.iter().zip(&wanted) {
             match remote.post_json::<Download>("/download", new).await {
-                Ok(row) if json => say_json(&row)?,
-                Ok(row) => say(&output::line(&row))?,
+                // A reader that has gone keeps nothing out of the queue.
+                Ok(row) if json => drop(say_json(&row)),
+                Ok(row) => drop(say(&output::line(&row))),
                 Err(error) => {
                     let address = output::plain(&weir_engine::without_query(&wanted.url));
-                    eprintln!("weir: {address}: {error:#}");
+                    output::note(format_args!("weir: {address}: {error:#}"));
                     status = worse(status, &error);
                 }
             }

@@ -12,6 +12,7 @@ use weir_engine::{Checksum, Login, Proxy};
 
 use super::Usage;
 use super::list::{self, Entry};
+use super::output;
 use super::pattern;
 use super::request;
 
@@ -42,6 +43,8 @@ pub(super) struct AddressArgs {
 pub(super) struct Wanted {
     /// As typed or listed.
     pub(super) entry: Entry,
+    /// Where that was, as a message about it begins; empty on the command line.
+    pub(super) place: String,
     pub(super) url: Url,
     pub(super) mirrors: Vec<Url>,
     pub(super) checksum: Option<Checksum>,
@@ -114,8 +117,10 @@ fn read_list(file: &Path, wanted: &mut Vec<Wanted>) -> anyhow::Result<()> {
     let text = String::from_utf8(text).map_err(|_| Usage(format!("{place}: a list is UTF-8 text")))?;
     let list = list::parse(&text).map_err(|error| Usage(format!("{place}: {error}")))?;
     for (line, name) in list.unknown {
-        let name = super::output::plain(&name);
-        eprintln!("weir: {place}: line {line}: `{name}` is no option of Weir and changes nothing");
+        let name = output::plain(&name);
+        output::note(format_args!(
+            "weir: {place}: line {line}: `{name}` is no option of Weir and changes nothing"
+        ));
     }
     for entry in list.entries {
         let at = format!("{place}: line {}: ", entry.line);
@@ -142,9 +147,12 @@ fn check(entry: Entry, place: &str) -> Result<Wanted, Usage> {
             headers.push(header.map_err(|error| wrong(&format!("{name}: {error}")))?);
         }
     }
+    if let Some(name) = &entry.name {
+        request::file_name("`out`", "`dir`", name).map_err(|error| wrong(&error))?;
+    }
     let password = entry.password.clone().unwrap_or_default();
     let login = entry.user.as_deref().map(|user| Login::new(user, password));
-    Ok(Wanted { url, mirrors: urls, checksum, headers, login, proxy, entry })
+    Ok(Wanted { url, mirrors: urls, checksum, headers, login, proxy, entry, place: place.to_owned() })
 }
 
 /// An address that can be downloaded.
@@ -160,7 +168,7 @@ fn address(text: &str, place: &str) -> Result<Url, Usage> {
                 _ => text.to_owned(),
             };
             let shown: String = shown.chars().take(200).collect();
-            let shown = super::output::plain(&shown);
+            let shown = output::plain(&shown);
             Err(Usage(format!("{place}`{shown}` is not an http or https address")))
         }
     }

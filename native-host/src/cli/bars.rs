@@ -58,7 +58,10 @@ impl Look {
         if let Some(total) = self.total {
             text += &format!(" of {}", output::bytes(total));
         }
-        text += &format!(", {}/s", output::bytes(self.speed));
+        // Of a first look nobody can tell it.
+        if self.speed > 0 {
+            text += &format!(", {}/s", output::bytes(self.speed));
+        }
         if let Some(eta) = self.eta {
             text += &format!(", {} left", output::duration(eta));
         }
@@ -259,5 +262,7 @@ mod tests {
         assert_eq!(bar(Some(0.5), 4), "━━╸─");
         assert_eq!(bar(None, 4), "────");
         assert_eq!(look("a").sentence(), "a: 45 %, 45.6 MB of 100.0 MB, 1.2 MB/s, 0:45 left, 8 connections");
+        let first = Look { speed: 0, eta: None, connections: 1, ..look("a") };
+        assert_eq!(first.sentence(), "a: 45 %, 45.6 MB of 100.0 MB");
     }
 }

@@ -79,10 +79,23 @@ struct State {
     last_lines: Option<Instant>,
 }
 
+/// What the lines have said of a download so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// There was no line yet.
+    Nothing,
+    /// There was one, and nothing to say.
+    Silence,
+    /// That it waits.
+    Waiting,
+    Figures,
+}
+
 struct Running {
     name: String,
     monitor: Arc<Monitor>,
     meter: SpeedMeter,
+    told: Told,
     /// Bytes that were there when it was first looked at.
     earlier: Option<u64>,
 }
@@ -116,6 +129,7 @@ impl Board {
             name: output::plain(name),
             monitor: Arc::clone(monitor),
             meter: SpeedMeter::default(),
+            told: Told::Nothing,
             earlier: None,
         };
         self.lock().running.insert(id, running);
@@ -148,7 +162,7 @@ impl Board {
                 // Fails only when the terminal has gone, and then nobody reads.
                 let _ = bars.println(line);
             }
-            Face::Lines | Face::Json => eprintln!("{line}"),
+            Face::Lines | Face::Json => output::note(line),
         }
     }
 
@@ -199,17 +213,24 @@ impl Board {
                 }
                 state.last_lines = Some(Instant::now());
                 if self.count > MOST_NAMED {
-                    eprintln!("{}", state.summary(self.count));
+                    output::note(format_args!("{}", state.summary(self.count)));
                     return;
                 }
-                for (_, look) in looks.iter().filter(|(_, look)| look.received > 0) {
-                    eprintln!("{}", look.sentence());
+                for (id, look) in &looks {
+                    if let Some(line) = state.running.get_mut(id).and_then(|running| running.line(look)) {
+                        output::note(line);
+                    }
                 }
             }
             Face::Terminal { bar, .. } => {
                 let (width, rows) = size();
+                // The last row tells how many have none.
+                let shown = if looks.len() > rows { rows - 1 } else { looks.len() };
                 let mut lines: Vec<String> =
-                    looks.iter().take(rows).map(|(_, look)| bars::line(look, width)).collect();
+                    looks.iter().take(shown).map(|(_, look)| bars::line(look, width)).collect();
+                if looks.len() > shown {
+                    lines.push(bars::cut(&format!("and {} more", looks.len() - shown), width));
+                }
                 if self.count > 1 {
                     lines.push(bars::cut(&state.summary(self.count), width));
                 }
@@ -255,7 +276,23 @@ impl State {
         if self.failed > 0 {
             text += &format!(", {} failed", self.failed);
         }
-        text + &format!(", {}, {}/s", output::bytes(self.bytes), output::bytes(self.meter.speed()))
+        text += &format!(", {}", output::bytes(self.bytes));
+        let speed = self.meter.speed();
+        if speed > 0 { text + &format!(", {}/s", output::bytes(speed)) } else { text }
+    }
+}
+
+impl Running {
+    /// What a log is told of it now. As long as nothing has ever come, that is told once, and not of its first moments.
+    fn line(&mut self, look: &Look) -> Option<String> {
+        let before = self.told;
+        if look.received > 0 || look.phase == Phase::Finishing {
+            self.told = Told::Figures;
+            let stalled = before == Told::Figures && look.speed == 0 && look.phase == Phase::Downloading;
+            return Some(look.sentence() + if stalled { ", waiting for the server" } else { "" });
+        }
+        self.told = if before == Told::Nothing { Told::Silence } else { Told::Waiting };
+        (before == Told::Silence).then(|| format!("{}: waiting for the server", look.name))
     }
 }
 
@@ -276,6 +313,23 @@ fn print_json(value: &impl serde::Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_tell_once_that_nothing_comes_and_never_a_speed_of_nothing() {
+        let monitor = Arc::new(Monitor::new());
+        let board = Board { face: Face::Lines, count: 1, state: Mutex::default() };
+        board.enter(1, "a", &monitor);
+        let mut state = board.lock();
+        let mut look = state.look(Duration::ZERO).remove(0).1;
+        let running = state.running.get_mut(&1).unwrap();
+        let said: Vec<_> = (0..4).map(|_| running.line(&look)).collect();
+        assert_eq!(said, [None, Some("a: waiting for the server".to_owned()), None, None]);
+        (look.phase, look.received) = (Phase::Downloading, 2_000);
+        assert_eq!(running.line(&look).as_deref(), Some("a: 2.0 kB"));
+        assert_eq!(running.line(&look).as_deref(), Some("a: 2.0 kB, waiting for the server"));
+        look.speed = 1_000;
+        assert_eq!(running.line(&look).as_deref(), Some("a: 2.0 kB, 1.0 kB/s"));
+    }
 
     #[test]
     fn what_has_ended_is_counted_and_no_longer_looked_at() {

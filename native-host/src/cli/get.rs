@@ -19,16 +19,18 @@ use url::Url;
 use weir_engine::{
     Engine, EngineError, EngineOptions, Finished, Hosts, Job, Kind, Monitor, Partial, RateLimit,
 };
-use weir_protocol::{Action, Download, DownloadId, DownloadStatus, ErrorInfo};
+use weir_protocol::{Download, DownloadId, DownloadStatus, ErrorInfo};
 
 use super::addresses::{AddressArgs, Wanted};
 use super::board::{Board, Ended};
-use super::request::{Request, RequestArgs, rate};
-use super::{Usage, lanes, output, sums};
+use super::manage::rate_or_off;
+use super::request::{Request, RequestArgs};
+use super::{Usage, advice, lanes, output, sums, unfinished};
+use crate::config::Config;
 use crate::confine;
 use crate::endpoint::hex;
 use crate::failure;
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::queue;
 use crate::store::Record;
 
@@ -50,8 +52,8 @@ pub(super) struct GetArgs {
     /// Downloads at the same time.
     #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
-    /// Bytes per second of all downloads together.
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    /// Bytes per second of all downloads together [default: rate_limit of the settings].
+    #[arg(long, value_name = "RATE|off", value_parser = rate_or_off)]
     limit_total: Option<u64>,
     /// Logins from a netrc file, ~/.netrc when none is named.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
@@ -59,7 +61,7 @@ pub(super) struct GetArgs {
     /// Write NAME.sha256 beside each finished file.
     #[arg(long)]
     write_sha256: bool,
-    /// Attempts in a row without a byte of progress before an address fails.
+    /// Attempts in a row without a byte of progress before an address fails [default: as the settings say, 5].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     retries: Option<u32>,
     /// Seconds of silence before a connection is given up.
@@ -90,7 +92,10 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     let wanted = args.addresses.collect()?;
     let root = std::path::absolute(&args.directory)?;
     let folders = wanted.iter().map(|wanted| folder(&root, wanted)).collect::<Result<Vec<_>, _>>()?;
-    let options = engine_options(&args)?;
+    let settings = settings()?;
+    let options = engine_options(&args, &settings)?;
+    let limit_total = args.limit_total.or(settings.rate_limit).unwrap_or(0);
+    let netrc = args.netrc.is_some();
     let request = args.request.resolve(&args.addresses, &wanted)?;
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -102,7 +107,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
             wanted,
             folders,
             request,
-            total: Arc::new(RateLimit::new(args.limit_total.unwrap_or(0))),
+            total: Arc::new(RateLimit::new(limit_total)),
             write_sha256: args.write_sha256,
             sum_missing: AtomicBool::new(false),
         });
@@ -130,10 +135,11 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         conclude(&outcomes, &missing, args.save_failed.is_some(), started.elapsed());
     }
     if let Some(path) = &args.save_failed {
-        save(path, &missing).with_context(|| format!("cannot write {}", path.display()))?;
+        unfinished::save(path, &missing, &run.request, netrc)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if run.stop.is_cancelled() && !missing.is_empty() {
-        eprintln!("weir: interrupted; the same command again goes on");
+        output::note(format_args!("weir: interrupted; the same command again goes on"));
     }
     let least = u8::from(run.sum_missing.load(Ordering::Relaxed));
     Ok(ExitCode::from(outcomes.iter().map(Ended::status).fold(least, u8::max)))
@@ -144,32 +150,40 @@ fn folder(root: &Path, wanted: &Wanted) -> Result<PathBuf, Usage> {
     let Some(directory) = &wanted.entry.directory else { return Ok(root.to_owned()) };
     confine::folder(root, Path::new(directory)).map_err(|_| {
         Usage(format!(
-            "line {}: `dir` leaves {} or has a name that cannot be used; --directory names where it may lead",
-            wanted.entry.line,
+            "{}`dir` leaves {} or has a name that cannot be used; --directory names where it may lead",
+            wanted.place,
             root.display()
         ))
     })
 }
 
-fn engine_options(args: &GetArgs) -> anyhow::Result<EngineOptions> {
-    let mut options = EngineOptions::default();
-    if let Some(retries) = args.retries {
-        options.retries = retries;
-    }
+/// `config.toml` and the environment. A lone command leaves no folder behind, so there may be none to read from.
+fn settings() -> Result<Config, Usage> {
+    let file = Home::existing().map(|home| home.config());
+    Config::for_get(file.as_deref()).map_err(|error| Usage(format!("{error:#}")))
+}
+
+fn engine_options(args: &GetArgs, settings: &Config) -> anyhow::Result<EngineOptions> {
+    let mut options = EngineOptions {
+        proxy: settings.proxy.clone(),
+        retries: args.retries.unwrap_or(settings.retries),
+        ..EngineOptions::default()
+    };
     if let Some(seconds) = args.timeout {
         options.patience = Duration::from_secs(seconds);
         options.connect_timeout = options.connect_timeout.min(options.patience);
     }
-    options.netrc = match &args.netrc {
+    let named = match &args.netrc {
         Some(Some(file)) => Some(file.clone()),
         Some(None) => Some(
             std::env::home_dir().context("no home directory; name the file: --netrc=FILE")?.join(".netrc"),
         ),
         None => None,
     };
-    if let Some(file) = options.netrc.as_ref().filter(|file| !file.is_file()) {
+    if let Some(file) = named.as_ref().filter(|file| !file.is_file()) {
         return Err(Usage(format!("there is no file {}", file.display())).into());
     }
+    options.netrc = named.or_else(|| settings.netrc.clone());
     // What the daemon learned about servers holds here too, but a lone command leaves no folder behind.
     if let Some(home) = Home::existing() {
         options.hosts = Arc::new(Hosts::load(&home.hosts()));
@@ -204,7 +218,9 @@ async fn guarded(run: &Run, n: usize) -> Ended {
         Ok(ended) => ended,
         Err(_) => {
             run.board.leave(id, Ended::Failed);
-            fail(&run.board, id, &wanted.url, &failure::panicked());
+            let mistake = failure::panicked();
+            let said = format!("{} Run the same command again.", mistake.message);
+            fail(&run.board, id, &wanted.url, &mistake, &said);
             Ended::Failed
         }
     }
@@ -214,6 +230,7 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
     let url = &wanted.url;
     let job = plan(run, wanted, folder);
     let quality = job.quality.is_some();
+    let source = job.source.clone();
     let monitor = Arc::new(Monitor::default());
     let started = Instant::now();
     let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
@@ -243,15 +260,16 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
         }
         Err(EngineError::Stopped) => {}
         Err(error) => {
-            fail(&run.board, id, url, &failure::describe(&error));
+            fail(&run.board, id, url, &failure::describe(&error), &advice::of(&error, &source));
         }
     }
     ended
 }
 
-fn fail(board: &Board, id: DownloadId, url: &Url, error: &ErrorInfo) {
+/// `said` is for people, `error` for programs.
+fn fail(board: &Board, id: DownloadId, url: &Url, error: &ErrorInfo, said: &str) {
     let address = output::plain(&weir_engine::without_query(url));
-    board.say(&format!("weir: {address}: {}{}", output::plain(&error.message), advice(error.action)));
+    board.say(&format!("weir: {address}: {}", output::plain(said)));
     board.json(&serde_json::json!({ "id": id, "url": shown(url), "error": error }));
 }
 
@@ -283,22 +301,6 @@ fn write_sum(board: &Board, finished: &Finished) -> bool {
     written.is_ok()
 }
 
-/// What to do about a failure, for a person at a terminal.
-fn advice(action: Option<Action>) -> &'static str {
-    match action {
-        Some(Action::Retry | Action::StartOver) => " Run the same command again.",
-        Some(Action::InstallFfmpeg) => {
-            " Install it (on Debian: apt-get install ffmpeg), then run the same command again."
-        }
-        Some(Action::FreeSpace) => " Make room, then run the same command again: it goes on.",
-        Some(Action::CheckFolder) => " Choose another with --directory.",
-        Some(Action::OpenPage) => {
-            " Open the page it comes from for a fresh address, or pass --referer and --cookies."
-        }
-        _ => "",
-    }
-}
-
 /// How many became files, and which did not.
 fn conclude(outcomes: &[Ended], missing: &[&Wanted], saved: bool, took: Duration) {
     let whole = outcomes.len() - missing.len();
@@ -312,23 +314,16 @@ fn conclude(outcomes: &[Ended], missing: &[&Wanted], saved: bool, took: Duration
     if missing.len() > failed {
         text += &format!("; {} not finished", missing.len() - failed);
     }
-    eprintln!("{text}{}", if missing.is_empty() { "" } else { ":" });
+    output::note(format_args!("{text}{}", if missing.is_empty() { "" } else { ":" }));
     for wanted in missing.iter().take(MOST_LISTED) {
-        eprintln!("{}", output::plain(&weir_engine::without_query(&wanted.url)));
+        output::note(format_args!("{}", output::plain(&weir_engine::without_query(&wanted.url))));
     }
     if missing.len() > MOST_LISTED {
-        eprintln!("… and {} more", missing.len() - MOST_LISTED);
+        output::note(format_args!("… and {} more", missing.len() - MOST_LISTED));
     }
     if !missing.is_empty() && !saved {
-        eprintln!("--save-failed FILE writes them as a list for --input-file");
+        output::note(format_args!("--save-failed FILE writes them as a list for --input-file"));
     }
-}
-
-/// Addresses may carry secrets, so the list is its owner's alone.
-fn save(path: &Path, missing: &[&Wanted]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let text: String = missing.iter().map(|wanted| wanted.entry.to_text()).collect();
-    home::private_file(path)?.write_all(text.as_bytes())
 }
 
 /// An address as it is told to whoever gave it: without the password in it.

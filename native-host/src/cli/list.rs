@@ -106,15 +106,22 @@ impl Entry {
         true
     }
 
-    /// The entry as [`parse`] reads it, without its login: a list of failures is no place for passwords.
-    pub(super) fn to_text(&self) -> String {
-        let mut text = self.addresses.join("\t") + "\n";
+    /// The entry as [`parse`] reads it, without login and headers: a list of failures is no place for secrets. `left_out`
+    /// says what is missing, in a remark above.
+    pub(super) fn to_text(&self, left_out: &[String]) -> String {
+        let mut text = String::new();
+        if !left_out.is_empty() {
+            text += &format!("# left out: {}\n", left_out.join(", "));
+        }
+        text += &self.addresses.join("\t");
+        text.push('\n');
         let options = [
             ("out", &self.name),
             ("dir", &self.directory),
             ("checksum", &self.checksum),
             ("referer", &self.referer),
             ("user-agent", &self.user_agent),
+            ("all-proxy", &self.proxy),
         ];
         for (name, value) in options {
             if let Some(value) = value {
@@ -176,13 +183,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_without_its_login() {
         let mut list = parse(
-            "http://a/1?k=v\thttp://b/1\n out=x\n dir=d\n checksum=md5:00\n referer=http://p/\n http-user=u\n http-passwd=S3CRET\n",
+            "http://a/1?k=v\thttp://b/1\n out=x\n dir=d\n checksum=md5:00\n referer=http://p/\n all-proxy=none\n http-user=u\n http-passwd=S3CRET\n",
         )
         .unwrap();
-        let text = list.entries[0].to_text();
-        assert!(!text.contains("S3CRET"));
+        let text = list.entries[0].to_text(&["login".to_owned()]);
+        assert!(text.starts_with("# left out: login\nhttp://a/") && !text.contains("S3CRET"), "{text}");
         let entry = &mut list.entries[0];
-        (entry.user, entry.password) = (None, None);
+        (entry.user, entry.password, entry.line) = (None, None, 2);
         assert_eq!(parse(&text).unwrap(), list);
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Re
     }
     rows.iter().try_for_each(|row| say(&output::line(row)))?;
     if total > rows.len() as u64 {
-        eprintln!("{} of {total}; -n shows more, --search finds", rows.len());
+        output::note(format_args!("{} of {total}; -n shows more, --search finds", rows.len()));
     }
     Ok(())
 }
@@ -85,10 +85,11 @@ pub(super) async fn act(home: &Home, ids: &[DownloadId], act: &str, json: bool) 
     let mut status = 0;
     for id in ids {
         match remote.post::<Download>(&format!("/download/{id}/{act}")).await {
-            Ok(row) if json => say_json(&row)?,
-            Ok(row) => say(&output::line(&row))?,
+            // A reader that has gone leaves no row out.
+            Ok(row) if json => drop(say_json(&row)),
+            Ok(row) => drop(say(&output::line(&row))),
             Err(error) => {
-                eprintln!("weir: {id}: {error:#}");
+                output::note(format_args!("weir: {id}: {error:#}"));
                 status = worse(status, &error);
             }
         }
@@ -137,10 +138,10 @@ pub(super) async fn remove(
     let mut status = 0;
     for id in ids {
         match remote.delete(&format!("/download/{id}"), &[("files", files.to_string())]).await {
-            Ok(()) if json => say_json(&json!({ "id": id, "removed": true }))?,
-            Ok(()) => say(&format!("{id:>5}  removed"))?,
+            Ok(()) if json => drop(say_json(&json!({ "id": id, "removed": true }))),
+            Ok(()) => drop(say(&format!("{id:>5}  removed"))),
             Err(error) => {
-                eprintln!("weir: {id}: {error:#}");
+                output::note(format_args!("weir: {id}: {error:#}"));
                 status = worse(status, &error);
             }
         }
@@ -165,10 +166,10 @@ pub(super) async fn open(home: &Home, print: bool, json: bool) -> anyhow::Result
     }
     if !print {
         if !has_display() {
-            eprintln!(
+            output::note(format_args!(
                 "There is no display here. The address opens once within {} seconds:",
                 ticket.expires_in_s
-            );
+            ));
         } else if desktop::open_url(&ticket.url).is_ok() {
             return say(&format!("Opened {}", remote.endpoint.url));
         }
@@ -186,6 +187,7 @@ fn has_display() -> bool {
 pub(super) async fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     let running = Remote::find(home).await;
     let manifests = install::registered();
+    let mistake = Config::load(&home.config()).err().map(|error| format!("{error:#}"));
     if json {
         let browsers: Vec<Value> = manifests
             .iter()
@@ -195,7 +197,9 @@ pub(super) async fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> 
             let endpoint = &remote.endpoint;
             json!({ "url": endpoint.url, "port": endpoint.port, "pid": endpoint.pid, "version": endpoint.version })
         });
-        say_json(&json!({ "home": home.root(), "daemon": daemon, "browsers": browsers }))?;
+        say_json(
+            &json!({ "home": home.root(), "daemon": daemon, "browsers": browsers, "settings_error": mistake }),
+        )?;
     } else {
         match &running {
             Some(remote) => {
@@ -204,6 +208,11 @@ pub(super) async fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> 
             None => say("stopped   it starts by itself when the extension or a command needs it")?,
         }
         say(&format!("home      {}", home.root().display()))?;
+        if let Some(mistake) = &mistake {
+            let what =
+                if running.is_some() { "it runs on with those it started with" } else { "it will not start" };
+            say(&format!("settings  {} ({what})", output::plain(mistake)))?;
+        }
         for (found, ours) in &manifests {
             let note = if *ours { "" } else { "  (points at another program: run `weir install`)" };
             say(&format!("browser   {}  {}{note}", found.browser, found.manifest.display()))?;
@@ -223,7 +232,7 @@ pub(super) fn token(rotate: bool, json: bool) -> anyhow::Result<()> {
         if stop_daemon(&home)? {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Remote::find_or_start(&home))?;
-            eprintln!("The daemon was started again with the new token.");
+            output::note(format_args!("The daemon was started again with the new token."));
         }
         token
     } else {

@@ -2,10 +2,9 @@
 //!
 //! The only place that prints to stdout. Exit status: 0 done, 1 failed, 2 usage, 130 interrupted and resumable.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 mod add;
 mod addresses;
+mod advice;
 mod bars;
 mod board;
 mod cookies;
@@ -18,6 +17,7 @@ mod password;
 mod pattern;
 mod request;
 mod sums;
+mod unfinished;
 mod verify;
 
 use std::path::PathBuf;
@@ -196,7 +196,7 @@ pub(crate) fn run() -> ExitCode {
             if broken_pipe {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("weir: {error:#}");
+            output::note(format_args!("weir: {error:#}"));
             ExitCode::from(worse(0, &error))
         }
     }

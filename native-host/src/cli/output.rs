@@ -1,6 +1,14 @@
-//! How figures look on a terminal.
+//! How figures look on a terminal, and the one way to stderr.
+
+use std::io::Write as _;
 
 use weir_protocol::{Download, DownloadStatus};
+
+/// A line for people on stderr. Whether anybody reads it changes nothing: a log that was closed stops no download and is
+/// no reason for another exit status.
+pub(super) fn note(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
 
 /// `1.5 MB`; powers of 1000, as disks and networks are sold.
 pub(super) fn bytes(count: u64) -> String {

@@ -15,7 +15,8 @@ use weir_protocol::NewDownload;
 
 use super::Usage;
 use super::addresses::{AddressArgs, Wanted};
-use super::{cookies, password};
+use super::list::Entry;
+use super::{cookies, output, password};
 
 /// Largest body or password file that is read.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -83,6 +84,9 @@ impl RequestArgs {
             ))
             .into());
         }
+        if let Some(name) = &self.name {
+            file_name("--output", "--directory", name).map_err(Usage)?;
+        }
         // Checked here, because a message about a wrong flag repeats its value, and this one may hold a password.
         if let Some(text) = &self.proxy {
             Proxy::parse(text).map_err(|error| Usage(format!("--proxy: {error}")))?;
@@ -148,6 +152,43 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
 }
 
 impl Request {
+    /// What the flags add to an entry of a list of what is still to be had, and the names of what such a list is no place
+    /// for or has no words for.
+    pub(super) fn leftover(&self, wanted: &Wanted) -> (Entry, Vec<String>) {
+        let args = &self.args;
+        let mut entry = wanted.entry.clone();
+        let or = |own: &mut Option<String>, flag: &Option<String>| *own = own.take().or_else(|| flag.clone());
+        or(&mut entry.name, &args.name);
+        or(&mut entry.checksum, &args.checksum);
+        or(&mut entry.referer, &args.referer);
+        or(&mut entry.user_agent, &args.user_agent);
+        or(&mut entry.proxy, &args.proxy);
+        let mut left: Vec<String> = Vec::new();
+        for (name, _) in self.headers(wanted) {
+            if !["referer", "user-agent"].contains(&name.to_ascii_lowercase().as_str()) {
+                left.push(format!("header {name}"));
+            }
+        }
+        entry.headers.clear();
+        if cookies::header(&self.jar, &wanted.url).is_some() {
+            left.push("cookies".to_owned());
+        }
+        if wanted.login.is_some() || self.login.is_some() {
+            left.push("login".to_owned());
+        }
+        (entry.user, entry.password) = (None, None);
+        if entry.proxy.take_if(|proxy| proxy.contains('@')).is_some() {
+            left.push("proxy and its password".to_owned());
+        }
+        if self.body.is_some() {
+            left.push("--post-data".to_owned());
+        }
+        if args.quality.is_some() {
+            left.push("--quality".to_owned());
+        }
+        (entry, left)
+    }
+
     pub(super) fn args(&self) -> &RequestArgs {
         &self.args
     }
@@ -214,6 +255,19 @@ impl Request {
             ..NewDownload::default()
         }
     }
+}
+
+/// What a file may be called by whoever names it: a name and no path. `given` is where it stands, `folder` what names
+/// where it goes.
+pub(super) fn file_name(given: &str, folder: &str, name: &str) -> Result<(), String> {
+    let is_path = name.contains('/') || (cfg!(windows) && name.contains('\\'));
+    if is_path || matches!(name, "" | "." | "..") {
+        let name = output::plain(name);
+        return Err(format!(
+            "{given} names a file, and `{name}` is not the name of one; {folder} says where it goes"
+        ));
+    }
+    Ok(())
 }
 
 /// `NAME: VALUE`.

@@ -103,6 +103,20 @@ impl Config {
             .with_context(|| format!("settings ({} and WEIR_… in the environment)", path.display()))
     }
 
+    /// The same for a command that downloads by itself, without a file when there is none. It has a folder of its own, so
+    /// a machine without home directories will do.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn for_get(path: Option<&Path>) -> anyhow::Result<Self> {
+        let text = path.map(text_of).transpose()?.unwrap_or_default();
+        let env = |key: &str| {
+            from_environment(key).or_else(|| (key == "WEIR_DOWNLOAD_DIR").then(|| "/".to_owned()))
+        };
+        let place = path.map_or_else(String::new, |path| format!("{} and ", path.display()));
+        Self::resolve(&text, env).with_context(|| format!("settings ({place}WEIR_… in the environment)"))
+    }
+
     /// The settings a file of this text makes, with the environment.
     ///
     /// # Errors
@@ -230,7 +244,17 @@ fn mistake(text: &str, error: &toml::de::Error) -> anyhow::Error {
     let before = error.span().and_then(|span| text.get(..span.start));
     match before {
         Some(before) => {
-            anyhow::anyhow!("line {}: {}", before.matches('\n').count() + 1, error.message().trim_end())
+            let line = before.matches('\n').count() + 1;
+            let message = error.message().trim_end();
+            // A value that does not fit is told by itself; its key stands before it.
+            let key =
+                before.rsplit('\n').next().and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+            match key
+                .filter(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+            {
+                Some(key) => anyhow::anyhow!("line {line}: {key}: {message}"),
+                None => anyhow::anyhow!("line {line}: {message}"),
+            }
         }
         None => anyhow::anyhow!("{}", error.message().trim_end()),
     }
@@ -318,7 +342,7 @@ mod tests {
             assert!(!error.contains("S3CRET"), "{error}");
         }
         let error = format!("{:#}", resolve("port = 1\nmax_active = \"x\"", &[]).unwrap_err());
-        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("line 2: max_active: "), "{error}");
     }
 
     #[test]
