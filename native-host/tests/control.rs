@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -222,6 +222,48 @@ fn what_may_mend_itself_is_tried_again_and_says_so() {
     assert_eq!(act(&daemon, id, "pause"), 200);
     let row = daemon.row(id);
     assert_eq!((&row["error"], &row["start_at"]), (&Value::Null, &Value::Null));
+}
+
+/// A server that wants to be left alone for an hour at `/busy`, and has `ok` everywhere else.
+fn busy_server() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut first = String::new();
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                if first.is_empty() {
+                    first.clone_from(&line);
+                }
+                line.clear();
+            }
+            let answer = if first.starts_with("GET /busy") {
+                "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+            };
+            let _ = reader.into_inner().write_all(answer.as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_asks_for_a_long_pause_holds_up_nobody_behind() {
+    let daemon = Daemon::start_with("max_active = 1");
+    let port = busy_server();
+    let busy = daemon.add(&json!({ "url": format!("http://127.0.0.1:{port}/busy.bin"), "priority": 1 }));
+    let behind = daemon.add(&json!({ "url": format!("http://127.0.0.1:{port}/fine.bin") }));
+    daemon.wait_for(behind, &["completed"]);
+    let row = daemon.row(busy);
+    assert_eq!((&row["status"], &row["error"]["code"]), (&json!("queued"), &json!("http_status")), "{row}");
+    assert!(row["error"]["message"].as_str().unwrap().contains("429"), "{row}");
+    let due: Timestamp = row["start_at"].as_str().unwrap().parse().unwrap();
+    let seconds = due.duration_since(Timestamp::now()).as_secs();
+    assert!((3500..=3600).contains(&seconds), "{row}");
+    assert_eq!(order(&daemon, "queued"), [busy]);
 }
 
 #[test]

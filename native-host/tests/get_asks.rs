@@ -224,6 +224,20 @@ fn the_settings_hold_unless_a_flag_says_otherwise() {
 }
 
 #[test]
+fn a_name_is_taken_as_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{}/p.bin", mirror());
+    let output = weir(dir.path()).args(["get", "-o", "px", "-d"]).arg(dir.path()).arg(&url).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(dir.path().join("px").is_file());
+    let list = dir.path().join("list");
+    std::fs::write(&list, format!("{url}\n  out=listed\n")).unwrap();
+    let output = weir(dir.path()).args(["get", "-d"]).arg(dir.path()).arg("-i").arg(&list).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(dir.path().join("listed").is_file());
+}
+
+#[test]
 fn retries_of_the_settings_are_counted() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://127.0.0.1:{}/a", listener.local_addr().unwrap().port());

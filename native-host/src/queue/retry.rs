@@ -16,6 +16,9 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(15 * 60),
 ];
 
+/// Longest pause that is kept because a server asked for it.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What becomes of a row whose job failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -47,7 +50,11 @@ pub(super) fn judge(
     }
     let last = PAUSES[PAUSES.len() - 1];
     let pause = usize::try_from(attempts).ok().and_then(|n| PAUSES.get(n)).copied().unwrap_or(last);
-    Verdict::Again(pause)
+    Verdict::Again(match error {
+        // It has said when to come back; earlier would be in vain, and impolite.
+        EngineError::Busy { wait, .. } => pause.max((*wait).min(LONGEST)),
+        _ => pause,
+    })
 }
 
 fn may_pass(error: &EngineError) -> bool {
@@ -89,6 +96,16 @@ mod tests {
             assert_eq!(pauses, expected, "{error}");
             assert_eq!(judge(&error, 0, 0, || true), Verdict::Final, "{error}");
         }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_pause_gets_it() {
+        let busy = |seconds| EngineError::Busy { status: 429, wait: Duration::from_secs(seconds) };
+        let judged = |seconds, attempts| judge(&busy(seconds), attempts, 4, || panic!("not asked"));
+        assert_eq!(judged(3600, 0), Verdict::Again(Duration::from_secs(3600)));
+        assert_eq!(judged(40, 2), Verdict::Again(PAUSES[2]), "its own pause is longer");
+        assert_eq!(judged(u64::MAX, 0), Verdict::Again(LONGEST));
+        assert_eq!(judged(3600, 4), Verdict::Final);
     }
 
     #[test]
