@@ -132,16 +132,17 @@ pub(crate) async fn ask_places(
         }
         untried = places.len();
         failures += 1;
+        // Also when nothing is left to try with: then the caller knows when it may.
+        let long = wait.filter(|wait| *wait > LONGEST_WAIT);
+        if let (Some(wait), Some(status), true) = (long, status, transient) {
+            return Err(EngineError::Busy { status, wait });
+        }
         // A second POST may order twice: only the caller can know.
         if failures > net.options().retries || visitor.method == Method::Post {
             break;
         }
-        let pause = wait.unwrap_or_else(|| backoff(net, failures));
-        if pause > LONGEST_WAIT {
-            let status = status.unwrap_or_default();
-            return Err(EngineError::Busy { status, wait: pause });
-        }
-        tokio::time::sleep(pause).await;
+        let pause = wait.filter(|wait| *wait <= LONGEST_WAIT);
+        tokio::time::sleep(pause.unwrap_or_else(|| backoff(net, failures))).await;
     }
     Err(first_error.unwrap_or_else(|| EngineError::broken("no answer")))
 }

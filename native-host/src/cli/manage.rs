@@ -11,7 +11,7 @@ use weir_protocol::{
     Ticket,
 };
 
-use super::{Usage, output, worse};
+use super::{Unread, Usage, output, worse};
 use crate::config::Config;
 use crate::desktop;
 use crate::endpoint::{self, Token};
@@ -47,14 +47,18 @@ pub(super) fn rate_or_off(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    say(&serde_json::to_string(value)?)
 }
 
+/// A line on stdout.
+///
+/// # Errors
+/// [`Unread`] when whoever read it has gone; whatever the disk says when it is a file.
 pub(super) fn say(line: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+    writeln!(std::io::stdout().lock(), "{line}").map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Unread.into(),
+        _ => error.into(),
+    })
 }
 
 pub(super) async fn list(home: &Home, args: &ListArgs, json: bool) -> anyhow::Result<()> {
@@ -209,9 +213,8 @@ pub(super) async fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> 
         }
         say(&format!("home      {}", home.root().display()))?;
         if let Some(mistake) = &mistake {
-            let what =
-                if running.is_some() { "it runs on with those it started with" } else { "it will not start" };
-            say(&format!("settings  {} ({what})", output::plain(mistake)))?;
+            let what = if running.is_some() { "it runs on with those it has" } else { "it will not start" };
+            say(&format!("mistake   {}; {what}", output::plain(mistake)))?;
         }
         for (found, ours) in &manifests {
             let note = if *ours { "" } else { "  (points at another program: run `weir install`)" };

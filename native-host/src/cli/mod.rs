@@ -48,6 +48,11 @@ struct Cli {
 #[error("{0}")]
 struct Usage(String);
 
+/// Whoever read stdout has enough.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+struct Unread;
+
 // Without Debug, as everything below that may hold a password.
 #[derive(Subcommand)]
 enum Command {
@@ -188,12 +193,8 @@ pub(crate) fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            // `weir list | head` ends quietly, like every other filter.
-            let broken_pipe = error
-                .chain()
-                .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-                .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
-            if broken_pipe {
+            // `weir list | head` ends quietly, like every other filter. A broken pipe to the daemon is no such thing.
+            if error.is::<Unread>() {
                 return ExitCode::SUCCESS;
             }
             output::note(format_args!("weir: {error:#}"));

@@ -366,14 +366,15 @@ impl<'a> Transfer<'a> {
                     if transient && !exhausted && !self.can_continue() {
                         return Err(Setback::Anew(error));
                     }
+                    let long = wait.filter(|wait| *wait > LONGEST_WAIT);
+                    if let (Some(wait), EngineError::HttpStatus { status }, true) = (long, &error, transient)
+                    {
+                        return Err(Setback::Fail(EngineError::Busy { status: *status, wait }));
+                    }
                     if !transient || exhausted {
                         return Err(Setback::Fail(error));
                     }
-                    let pause = wait.unwrap_or_else(soon);
-                    if let (true, EngineError::HttpStatus { status }) = (pause > LONGEST_WAIT, &error) {
-                        return Err(Setback::Fail(EngineError::Busy { status: *status, wait: pause }));
-                    }
-                    return Ok(Some(pause));
+                    return Ok(Some(wait.filter(|wait| *wait <= LONGEST_WAIT).unwrap_or_else(soon)));
                 }
                 if is_cap(&error) || !transient || exhausted {
                     // The others work: this server wants fewer connections, for now.
