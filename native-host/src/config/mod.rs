@@ -1,6 +1,6 @@
 //! Settings: `config.toml`, then `WEIR_<KEY>` in the environment, then flags; the later wins.
 //!
-//! Owns defaults and checks, and how a changed file reads ([`edit`]). Never writes the file. Invariant: a [`Config`] in
+//! Owns defaults and checks, and how a changed file reads ([`mod@edit`]). Never writes the file. Invariant: a [`Config`] in
 //! hand has been checked, and `{:?}` of it shows no password.
 
 pub(crate) mod category;
