@@ -258,8 +258,9 @@ impl<'a> Transfer<'a> {
         self.origins.get(0).validators().is_some() && !self.held_back() && !self.writer.is_saturated()
     }
 
-    /// How many connections to add: as many as there are, but beyond [`CHEAP`] only while they pay; none while the disk cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck,
-    /// and bytes that arrive in order are hashed from memory instead of being read again.
+    /// How many connections to add: as many as there are, but beyond [`CHEAP`] only while they pay; none while the disk
+    /// cannot keep up or the speed is beyond what networks limit. Then this machine is the bottleneck, and bytes that
+    /// arrive in order are hashed from memory instead of being read again.
     fn growth(&self, count: usize, growth: &mut Growth, rate: f64) -> usize {
         if growth.again.is_some_and(|again| again <= self.now()) {
             growth.again = None;
