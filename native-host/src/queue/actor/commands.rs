@@ -293,3 +293,56 @@ fn move_to(record: &mut Record, address: &str) {
     }
     record.download.url = new.into();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn row() -> Record {
+        let mut record = Record::new(
+            "https://a.example/f",
+            DownloadKind::File,
+            "f",
+            Path::new("/d"),
+            "2026-11-21T10:00:00Z",
+        );
+        record.request.cookies = Some("c=1".to_owned());
+        for (name, value) in [("X-Api-Key", "k"), ("Accept-Language", "de")] {
+            record.request.headers.insert(name.to_owned(), value.to_owned());
+        }
+        (record.request.username, record.request.password) = (Some("me".to_owned()), Some("p".to_owned()));
+        record
+    }
+
+    #[test]
+    fn a_new_address_of_the_same_server_keeps_what_lets_one_in() {
+        let mut record = row();
+        let before = record.request.clone();
+        move_to(&mut record, "https://a.example/g?fresh=1");
+        assert_eq!(record.download.url, "https://a.example/g?fresh=1");
+        assert_eq!(record.request, before);
+    }
+
+    #[test]
+    fn another_server_learns_nothing_meant_for_the_first() {
+        for address in ["https://b.example/f", "https://a.example:8443/f", "http://a.example/f"] {
+            let mut record = row();
+            move_to(&mut record, address);
+            assert_eq!(record.download.url, address);
+            assert_eq!((record.request.cookies, record.request.username), (None, None));
+            assert_eq!(record.request.password, None);
+            assert_eq!(record.request.headers.into_keys().collect::<Vec<_>>(), ["Accept-Language"]);
+        }
+    }
+
+    #[test]
+    fn a_login_in_the_address_is_kept_out_of_every_list() {
+        let mut record = row();
+        move_to(&mut record, "https://u:p%40ss@b.example/f");
+        assert_eq!(record.download.url, "https://b.example/f");
+        assert_eq!(record.request.username.as_deref(), Some("u"));
+        assert_eq!(record.request.password.as_deref(), Some("p@ss"));
+    }
+}
