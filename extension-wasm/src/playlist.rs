@@ -6,7 +6,9 @@
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use weir_media::classify::{Initiator, MAX_PLAYLIST_BYTES, Response, What, classify};
-use weir_media::hls::{self, Address, MediaPlaylist, Multivariant, Playlist};
+use weir_media::hls::{self, MediaPlaylist, Playlist};
+use weir_media::segment::Address;
+use weir_media::variants::{self, Multivariant};
 use weir_protocol::Variant;
 
 use crate::registry::{Reading, shape};
@@ -170,7 +172,7 @@ fn duration_ms<A>(media: &MediaPlaylist<A>) -> Option<u64> {
     ms.filter(|_| !media.is_live())
 }
 
-fn quality<A>(variant: &hls::Variant<A>, duration_ms: Option<u64>) -> Variant {
+fn quality<A>(variant: &variants::Variant<A>, duration_ms: Option<u64>) -> Variant {
     let rate = variant.average_bandwidth.or(variant.bandwidth);
     let bits = rate.zip(duration_ms).and_then(|(rate, ms)| rate.checked_mul(ms));
     let estimated_bytes = bits.map(|thousandths| thousandths / 8_000);

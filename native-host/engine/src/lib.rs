@@ -152,7 +152,7 @@ pub struct Job {
     pub kind: Option<Kind>,
     /// Human name; names a stream's file when `filename` is none.
     pub title: Option<String>,
-    /// Wish for a stream: see [`weir_media::hls::Multivariant::choose`]. None is `best`.
+    /// Wish for a stream: see [`weir_media::variants::Multivariant::choose`]. None is `best`.
     pub quality: Option<String>,
     /// Most connections at a time, at least 1.
     pub connections: u32,

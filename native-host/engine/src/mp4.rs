@@ -6,6 +6,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
 
+use weir_media::mp4::{boxes, child, u32_at, u64_at};
+
 /// Largest index that is read; hours of video need a few MiB.
 const MAX_MOOV: u64 = 256 * 1024 * 1024;
 /// A picture that stays longer than this is a still.
@@ -128,34 +130,6 @@ fn media_header(mdhd: &[u8]) -> Option<(u32, u64)> {
 
 fn seconds(units: u64, timescale: u32) -> Option<Duration> {
     (timescale > 0).then(|| Duration::try_from_secs_f64(units as f64 / f64::from(timescale)).ok())?
-}
-
-fn child<'a>(parent: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    boxes(parent).find(|(found, _)| found == kind).map(|(_, body)| body)
-}
-
-/// The boxes in a body; stops at the first that does not fit.
-fn boxes(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    std::iter::from_fn(move || {
-        let size = u32_at(rest, 0)? as usize;
-        let kind: [u8; 4] = rest.get(4..8)?.try_into().ok()?;
-        let (head, size) = match size {
-            0 => (8, rest.len()),
-            1 => (16, usize::try_from(u64_at(rest, 8)?).ok()?),
-            size => (8, size),
-        };
-        let body = rest.get(head..size)?;
-        rest = &rest[size..];
-        Some((kind, body))
-    })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_be_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
 
 #[cfg(test)]

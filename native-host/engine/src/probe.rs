@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use weir_media::filename;
-use weir_media::hls::{Playlist, Variant};
+use weir_media::hls::Playlist;
+use weir_media::variants::Variant;
 
 use crate::net::{Lane, Net};
 use crate::source::Method;

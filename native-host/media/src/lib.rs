@@ -4,5 +4,9 @@
 //! every function here is total; text from outside yields a value or an error, never a panic.
 
 pub mod classify;
+pub mod drm;
 pub mod filename;
 pub mod hls;
+pub mod mp4;
+pub mod segment;
+pub mod variants;

@@ -55,7 +55,7 @@ pub(super) async fn meta(
     }))
 }
 
-fn wire_variant(variant: weir_media::hls::Variant, estimated_bytes: Option<u64>) -> Variant {
+fn wire_variant(variant: weir_media::variants::Variant, estimated_bytes: Option<u64>) -> Variant {
     Variant {
         id: variant.id,
         label: variant.label,

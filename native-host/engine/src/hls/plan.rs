@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use url::Url;
-use weir_media::hls::{ByteRange, Key, Map, MediaPlaylist, Multivariant, Variant};
+use weir_media::hls::MediaPlaylist;
+use weir_media::segment::{ByteRange, Key, Map};
+use weir_media::variants::{Multivariant, Variant};
 
 use crate::EngineError;
 use crate::digest::hex;

@@ -9,11 +9,10 @@ use std::time::Duration;
 use quick_m3u8::tag::{HlsPlaylistType, KnownTag, hls};
 use quick_m3u8::{HlsLine, Reader, config::ParsingOptions};
 
-use super::drm::{self, Drm};
-use super::{
-    Address, ByteRange, Key, Map, MediaPlaylist, Multivariant, Playlist, PlaylistError, Rendition,
-    RenditionKind, Segment, line, quality,
-};
+use super::{MediaPlaylist, Playlist, PlaylistError, line};
+use crate::drm::{self, Drm};
+use crate::segment::{Address, ByteRange, Encryption, Key, Map, Segment};
+use crate::variants::{self, Multivariant, Rendition, RenditionKind};
 
 /// Longest segment that is believed, in seconds. Larger values are typing errors, and their sum would overflow.
 const MAX_SEGMENT_SECONDS: f64 = 1_000_000.0;
@@ -49,8 +48,8 @@ struct Parser<'a, A> {
     base: &'a A,
     line: usize,
     // Multivariant
-    pending_variant: Option<(quality::Attributes, usize)>,
-    variants: Vec<(quality::Attributes, A)>,
+    pending_variant: Option<(variants::Attributes, usize)>,
+    variants: Vec<(variants::Attributes, A)>,
     renditions: Vec<Rendition<A>>,
     session_keys: Vec<Option<Drm>>,
     // Media
@@ -132,7 +131,7 @@ impl<'a, A: Address> Parser<'a, A> {
                 // Without its bandwidth a variant is still a variant.
                 "-X-STREAM-INF" => {
                     let text = String::from_utf8_lossy(tag.as_bytes()).into_owned();
-                    self.pending_variant = Some((quality::Attributes::from_text(&text), self.line));
+                    self.pending_variant = Some((variants::Attributes::from_text(&text), self.line));
                     Ok(())
                 }
                 _ => Ok(()),
@@ -192,6 +191,7 @@ impl<'a, A: Address> Parser<'a, A> {
             map: self.map.clone(),
             discontinuity: std::mem::take(&mut self.discontinuity),
             gap: std::mem::take(&mut self.gap),
+            shift_us: None,
         });
         Ok(())
     }
@@ -240,7 +240,7 @@ impl<'a, A: Address> Parser<'a, A> {
             hls::Tag::IFramesOnly(_) => self.i_frames_only = true,
             hls::Tag::Skip(_) => return self.malformed("the server sent only a part of the playlist"),
             hls::Tag::StreamInf(stream) => {
-                self.pending_variant = Some((quality::Attributes::from_tag(&stream), self.line));
+                self.pending_variant = Some((variants::Attributes::from_tag(&stream), self.line));
             }
             hls::Tag::IFrameStreamInf(_) => self.i_frame_variants = true,
             hls::Tag::Media(media) => self.take_rendition(&media)?,
@@ -266,6 +266,9 @@ impl<'a, A: Address> Parser<'a, A> {
             group: media.group_id().to_owned(),
             name: media.name().to_owned(),
             language: media.language().map(str::to_owned),
+            bandwidth: None,
+            codecs: None,
+            forced: media.forced(),
             default: media.default(),
             // The default may always be chosen (section 4.4.6.1).
             autoselect: media.autoselect() || media.default(),
@@ -287,7 +290,7 @@ impl<'a, A: Address> Parser<'a, A> {
             let Some(uri) = key.uri() else { return self.malformed("a key has no address") };
             let iv = key.iv().map(|iv| parse_iv(iv).ok_or(())).transpose();
             let Ok(iv) = iv else { return self.malformed("an initialisation vector cannot be understood") };
-            KeyState::Clear(Arc::new(Key { url: self.resolve(uri)?, iv }))
+            KeyState::Clear(Arc::new(Key { encryption: Encryption::Aes128, url: self.resolve(uri)?, iv }))
         } else {
             KeyState::Unsupported(format!("its encryption method {} is not known", method.as_cow()))
         };
@@ -325,7 +328,7 @@ impl<'a, A: Address> Parser<'a, A> {
             // One key in the clear means that the stream can be had without DRM.
             let all_drm = self.session_keys.iter().all(Option::is_some);
             let drm = self.drm.or_else(|| self.session_keys.into_iter().flatten().next().filter(|_| all_drm));
-            let variants = quality::variants(self.variants);
+            let variants = variants::variants(self.variants);
             return Ok(Playlist::Multivariant(Multivariant { variants, renditions: self.renditions, drm }));
         }
         if let Some((_, line)) = self.pending_duration.filter(|_| !self.ended) {

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::segment::*;
+use crate::variants::*;
 
 fn base() -> Url {
     Url::parse("https://a.example/dir/list.m3u8?token=1").unwrap()

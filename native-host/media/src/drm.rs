@@ -23,7 +23,7 @@ const SYSTEMS: &[(&str, &str)] = &[
 ];
 
 /// The system a key tag names, or nothing when the key is handed over in the clear.
-pub(super) fn system_of(keyformat: &str, uri: Option<&str>) -> Option<Drm> {
+pub(crate) fn system_of(keyformat: &str, uri: Option<&str>) -> Option<Drm> {
     let format = keyformat.trim().to_ascii_lowercase();
     let named = |system: &str| Some(Drm { system: system.to_owned() });
     if format == "com.apple.streamingkeydelivery" || uri.is_some_and(|uri| uri.starts_with("skd://")) {
@@ -45,6 +45,6 @@ pub(super) fn system_of(keyformat: &str, uri: Option<&str>) -> Option<Drm> {
 }
 
 /// Adobe's system has a tag of its own instead of a key format.
-pub(super) fn adobe() -> Drm {
+pub(crate) fn adobe() -> Drm {
     Drm { system: "Adobe Access".to_owned() }
 }

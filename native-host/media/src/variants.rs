@@ -1,11 +1,92 @@
-//! Qualities: their order, their names, and which one a wish means.
+//! What can be chosen of a stream: its qualities, sounds and subtitles, their order and names, and which one a wish means.
 //!
-//! Never parses playlists. Invariant: identifiers are unique within a playlist and do not depend on addresses, so
+//! Never parses manifests. Invariant: identifiers are unique within a stream and do not depend on addresses, so
 //! that a choice survives tokens in links.
 
 use quick_m3u8::tag::hls;
+use url::Url;
 
-use super::{Multivariant, Variant};
+use crate::drm::Drm;
+
+/// The qualities and renditions of a stream: a multivariant playlist (section 4.4.6 of the draft), or an MPD.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Multivariant<A = Url> {
+    /// Best first. I-frame variants are not among them, they are no video.
+    pub variants: Vec<Variant<A>>,
+    /// Alternative audio, subtitles and so on, in the playlist's order.
+    pub renditions: Vec<Rendition<A>>,
+    /// Every session key belongs to a DRM system.
+    pub drm: Option<Drm>,
+}
+
+/// One quality.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant<A = Url> {
+    /// Stable for the same playlist: made of the label and the bit rate, not of the address.
+    pub id: String,
+    /// What a person reads: `1080p`, `720p60`, `Audio 128 kb/s`.
+    pub label: String,
+    /// Its media playlist.
+    pub url: A,
+    /// The same content elsewhere, in the playlist's order.
+    pub backups: Vec<A>,
+    /// Pixels.
+    pub width: Option<u64>,
+    /// Pixels.
+    pub height: Option<u64>,
+    /// Frames per second.
+    pub frame_rate: Option<f64>,
+    /// Bits per second, peak.
+    pub bandwidth: Option<u64>,
+    /// Bits per second, average.
+    pub average_bandwidth: Option<u64>,
+    /// RFC 6381 codecs string.
+    pub codecs: Option<String>,
+    /// `GROUP-ID` of its audio renditions.
+    pub audio_group: Option<String>,
+    /// `GROUP-ID` of its subtitles.
+    pub subtitles_group: Option<String>,
+    /// Sound without a picture.
+    pub audio_only: bool,
+}
+
+/// What a rendition carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenditionKind {
+    /// Sound.
+    Audio,
+    /// Another camera.
+    Video,
+    /// Timed text as its own playlist.
+    Subtitles,
+    /// Timed text inside the video.
+    ClosedCaptions,
+}
+
+/// Alternative content for a group (`EXT-X-MEDIA`, or an adaptation set of DASH).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendition<A = Url> {
+    /// What it carries.
+    pub kind: RenditionKind,
+    /// `GROUP-ID`, named by variants.
+    pub group: String,
+    /// Human name.
+    pub name: String,
+    /// RFC 5646 language.
+    pub language: Option<String>,
+    /// Bits per second, peak; only DASH says.
+    pub bandwidth: Option<u64>,
+    /// RFC 6381 codecs string; only DASH says.
+    pub codecs: Option<String>,
+    /// For viewers who do not know the language of a foreign passage: shown without being asked for.
+    pub forced: bool,
+    /// To be played unless the user chose otherwise.
+    pub default: bool,
+    /// May be chosen by the system's language.
+    pub autoselect: bool,
+    /// Its media playlist; none when it is inside the variant's own segments.
+    pub url: Option<A>,
+}
 
 /// A wish that no variant fits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,18 +98,19 @@ pub struct NoSuchQuality {
 
 /// What a `STREAM-INF` tag says about one variant.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Attributes {
-    width: Option<u64>,
-    height: Option<u64>,
-    frame_rate: Option<f64>,
-    bandwidth: Option<u64>,
-    average_bandwidth: Option<u64>,
-    codecs: Option<String>,
-    audio_group: Option<String>,
+pub(crate) struct Attributes {
+    pub(crate) width: Option<u64>,
+    pub(crate) height: Option<u64>,
+    pub(crate) frame_rate: Option<f64>,
+    pub(crate) bandwidth: Option<u64>,
+    pub(crate) average_bandwidth: Option<u64>,
+    pub(crate) codecs: Option<String>,
+    pub(crate) audio_group: Option<String>,
+    pub(crate) subtitles_group: Option<String>,
 }
 
 impl Attributes {
-    pub(super) fn from_tag(tag: &hls::StreamInf<'_>) -> Self {
+    pub(crate) fn from_tag(tag: &hls::StreamInf<'_>) -> Self {
         let resolution = tag.resolution();
         Self {
             width: resolution.map(|resolution| resolution.width),
@@ -38,12 +120,13 @@ impl Attributes {
             average_bandwidth: tag.average_bandwidth().filter(|bandwidth| *bandwidth > 0),
             codecs: tag.codecs().map(str::to_owned),
             audio_group: tag.audio().map(str::to_owned),
+            subtitles_group: tag.subtitles().map(str::to_owned),
         }
     }
 
     /// For a tag the reader refused, usually because the required bandwidth is missing: the few attributes that
     /// matter, found by name.
-    pub(super) fn from_text(line: &str) -> Self {
+    pub(crate) fn from_text(line: &str) -> Self {
         let value = |name: &str| {
             let at = line
                 .match_indices(name)
@@ -66,6 +149,7 @@ impl Attributes {
             average_bandwidth: value("AVERAGE-BANDWIDTH").and_then(|text| text.parse().ok()),
             codecs: value("CODECS").map(str::to_owned),
             audio_group: value("AUDIO").map(str::to_owned),
+            subtitles_group: value("SUBTITLES").map(str::to_owned),
         }
     }
 
@@ -104,7 +188,7 @@ fn is_audio_codec(codec: &str) -> bool {
 }
 
 /// Puts variants into order, names them, and folds the same content from several servers into one.
-pub(super) fn variants<A: PartialEq>(found: Vec<(Attributes, A)>) -> Vec<Variant<A>> {
+pub(crate) fn variants<A: PartialEq>(found: Vec<(Attributes, A)>) -> Vec<Variant<A>> {
     let mut folded: Vec<(Attributes, A, Vec<A>)> = Vec::new();
     for (attributes, url) in found {
         // Without a bandwidth two tags may look alike and still be different content.
@@ -152,6 +236,7 @@ pub(super) fn variants<A: PartialEq>(found: Vec<(Attributes, A)>) -> Vec<Variant
             average_bandwidth: attributes.average_bandwidth,
             codecs: attributes.codecs,
             audio_group: attributes.audio_group,
+            subtitles_group: attributes.subtitles_group,
             audio_only,
         });
     }
@@ -248,4 +333,18 @@ impl<A> Multivariant<A> {
 
 fn lines_of<A>(variant: &Variant<A>) -> Option<u64> {
     variant.height.map(|height| variant.width.map_or(height, |width| width.min(height)))
+}
+
+impl<A> Multivariant<A> {
+    /// The audio rendition that goes with a variant: the default of its group, else one that may be chosen
+    /// automatically, else the first. None when the variant names no group.
+    #[must_use]
+    pub fn audio_for(&self, variant: &Variant<A>) -> Option<&Rendition<A>> {
+        let group = variant.audio_group.as_deref()?;
+        self.renditions
+            .iter()
+            .filter(|rendition| rendition.kind == RenditionKind::Audio && rendition.group == group)
+            // The first of equals wins: `max_by_key` would take the last.
+            .min_by_key(|rendition| (!rendition.default, !rendition.autoselect))
+    }
 }
