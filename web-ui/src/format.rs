@@ -124,6 +124,8 @@ pub const fn kind(kind: DownloadKind) -> &'static str {
     match kind {
         DownloadKind::File => "File",
         DownloadKind::Hls => "HLS stream",
+        DownloadKind::Dash => "DASH stream",
+        DownloadKind::Site => "Page, by yt-dlp",
     }
 }
 

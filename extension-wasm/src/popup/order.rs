@@ -203,6 +203,8 @@ mod tests {
             start_at: None,
             rate_limit: None,
             category: None,
+            live: false,
+            lacks: None,
             sha256: None,
             openable: true,
             error: None,

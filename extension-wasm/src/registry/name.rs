@@ -16,7 +16,7 @@ pub(super) fn card(kind: DownloadKind, file_name: Option<&str>, url: &str, title
     let from_url = tidy(&percent_decode_str(last_segment(url)).decode_utf8_lossy());
     let title = title.map(str::to_owned);
     let name = match kind {
-        DownloadKind::Hls => title.or(file_name).or(from_url),
+        DownloadKind::Hls | DownloadKind::Dash | DownloadKind::Site => title.or(file_name).or(from_url),
         DownloadKind::File => match from_url {
             // `videoplayback` and `get` are no file names.
             Some(name) if name.contains('.') => file_name.or(Some(name)),

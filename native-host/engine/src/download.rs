@@ -121,6 +121,7 @@ async fn plan(
             let part = reserve(job, monitor, kept, &arrival, key)?;
             Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
+        Kind::Dash | Kind::Site => Err(EngineError::UnsupportedMedia { reason: "not yet".to_owned() }),
     }
 }
 
@@ -155,7 +156,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
     let Some(sha256) = digest::unhex(&state.sha256) else { return Ok(Err(part)) };
     let working = match state.kind {
         Kind::File => part.names.part(),
-        Kind::Hls => part.names.mux(),
+        Kind::Hls | Kind::Dash | Kind::Site => part.names.result(),
     };
     let journal = part.names.journal();
     let finished = |path: PathBuf| Finished {
@@ -165,6 +166,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         bytes: state.bytes,
         sha256,
         quality: state.quality.clone(),
+        lacks: None,
         duration: state.duration_ms.map(Duration::from_millis),
         journal: Some(journal),
     };

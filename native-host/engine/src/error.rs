@@ -131,9 +131,26 @@ pub enum EngineError {
         /// HTTP status of the last answer, when there was one.
         status: Option<u16>,
     },
-    /// Still going on.
-    #[error("the stream is still live; live streams cannot be downloaded yet")]
-    Live,
+    /// No MPD, an empty one, or one that cannot be understood.
+    #[error("the manifest cannot be used: {reason}")]
+    BadManifest {
+        /// One clause in plain words.
+        reason: String,
+    },
+    /// A live stream ended, or was ended, before anything of it was there.
+    #[error("nothing of the live stream was recorded")]
+    NothingRecorded,
+    /// No yt-dlp where it was configured, installed or in `PATH`.
+    #[error("yt-dlp is needed for this page and was not found")]
+    YtDlpMissing,
+    /// yt-dlp could not do it.
+    #[error("yt-dlp could not download this page: {reason}")]
+    SiteFailed {
+        /// What it said, without paths and addresses' queries.
+        reason: String,
+        /// Asking again may help.
+        transient: bool,
+    },
     /// Protected by DRM, which is not touched.
     #[error("the stream is protected by {system}")]
     Drm {
@@ -212,6 +229,7 @@ impl EngineError {
             | Self::BrokenTransfer { .. }
             | Self::Busy { .. } => true,
             Self::ProxyFailed { refused, .. } => !refused,
+            Self::SiteFailed { transient, .. } => *transient,
             Self::HttpStatus { status } => matches!(status, 202 | 408 | 425 | 429 | 500..=599),
             _ => false,
         }

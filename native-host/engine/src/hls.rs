@@ -121,7 +121,8 @@ pub(crate) async fn run(
 ) -> Result<Finished, EngineError> {
     monitor.set_quality(ready.quality.as_deref());
     monitor.set_phase(Phase::Downloading);
-    let paths = [part.names.part(), part.names.audio()];
+    let paths = [part.names.track(0), part.names.track(1)];
+    part.names.make_work().map_err(EngineError::disk)?;
     let mut recorder = recorder(part, &ready, before, Arc::clone(monitor))?;
     let connections = job.connections.clamp(1, 64) as usize;
     for (number, media) in ready.tracks.iter().enumerate() {
@@ -153,7 +154,7 @@ fn recorder(
     let mut written = vec![TrackState::default(); ready.tracks.len()];
     if let Some((boot, state)) = before.filter(|(_, state)| state.fingerprint == fingerprint) {
         let trusted = if journal::same_boot(&boot) { state.written } else { state.synced };
-        let paths = [part.names.part(), part.names.audio()];
+        let paths = [part.names.track(0), part.names.track(1)];
         for ((slot, track), (path, media)) in
             written.iter_mut().zip(trusted).zip(paths.iter().zip(&ready.tracks))
         {
@@ -192,7 +193,7 @@ async fn finish(
     paths: &[PathBuf; 2],
     stop: &CancellationToken,
 ) -> Result<Finished, EngineError> {
-    let output = recorder.part.names.mux();
+    let output = recorder.part.names.result();
     let discontinuous =
         ready.tracks.iter().any(|media| media.segments.iter().any(|segment| segment.discontinuity));
     let plan = mux::Plan {
@@ -268,7 +269,17 @@ fn conclude(
     let journal = part.names.journal();
     let path = part.finish(output, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Finished { path, filename, kind: Kind::Hls, bytes, sha256, quality, duration, journal: Some(journal) })
+    Ok(Finished {
+        path,
+        filename,
+        kind: Kind::Hls,
+        bytes,
+        sha256,
+        quality,
+        duration,
+        lacks: None,
+        journal: Some(journal),
+    })
 }
 
 /// Size and hash of a result that is what was promised, and on the disk for good.

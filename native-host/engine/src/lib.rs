@@ -29,6 +29,7 @@ mod rate;
 mod resolve;
 mod source;
 mod sums;
+mod wishes;
 mod writer;
 
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
 pub use resolve::media_type;
 pub use source::{Method, Source, is_credential, same_place, without_query};
+pub use wishes::{SubtitleForm, Wishes};
 
 /// How something is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,10 @@ pub enum Kind {
     File,
     /// An HLS playlist and its segments.
     Hls,
+    /// An MPD and its segments.
+    Dash,
+    /// Whatever yt-dlp finds on a page.
+    Site,
 }
 
 /// What happens to a partial file that is already there.
@@ -154,6 +160,10 @@ pub struct Job {
     pub title: Option<String>,
     /// Wish for a stream: see [`weir_media::variants::Multivariant::choose`]. None is `best`.
     pub quality: Option<String>,
+    /// What is wanted of a stream beside its quality.
+    pub wishes: Wishes,
+    /// Cancelling it ends a live recording: what is there becomes the file. Of no effect on anything else.
+    pub finish: CancellationToken,
     /// Most connections at a time, at least 1.
     pub connections: u32,
     /// What the finished file must be.
@@ -196,6 +206,8 @@ impl Job {
             kind: None,
             title: None,
             quality: None,
+            wishes: Wishes::default(),
+            finish: CancellationToken::new(),
             connections: 8,
             checksum: None,
             partial: Partial::Fresh,
@@ -222,6 +234,8 @@ pub struct Finished {
     pub quality: Option<String>,
     /// By the playlist, for streams.
     pub duration: Option<Duration>,
+    /// What a stream lacks, in words; none when it is whole. Only when holes were wished for, or a live stream lost some.
+    pub lacks: Option<String>,
     /// Still there, so that a crash before [`Finished::settle`] is understood; none when nothing was left.
     journal: Option<PathBuf>,
 }

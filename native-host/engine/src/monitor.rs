@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub fraction: f64,
     /// Connections open now.
     pub connections: u32,
+    /// A stream that still goes on: there is no knowing how much is to come.
+    pub live: bool,
 }
 
 /// Which bytes of a file are there and which are coming, for drawing. Spans are the first byte and one past the last,
@@ -72,6 +74,7 @@ struct Settled {
     directory: Option<PathBuf>,
     quality: Option<String>,
     total: Option<u64>,
+    live: bool,
 }
 
 /// Shared between one job and one observer.
@@ -115,7 +118,7 @@ impl Monitor {
             None => 0.0,
         };
         let fraction = match settled.kind {
-            Some(Kind::Hls) => ppm as f64 / PPM,
+            Some(Kind::Hls | Kind::Dash | Kind::Site) => ppm as f64 / PPM,
             _ => by_bytes,
         };
         Snapshot {
@@ -128,6 +131,7 @@ impl Monitor {
             in_order,
             epoch,
             total: settled.total,
+            live: settled.live,
             fraction: fraction.clamp(0.0, 1.0),
             connections: self.connections.load(Ordering::Relaxed),
         }
@@ -180,6 +184,10 @@ impl Monitor {
 
     pub(crate) fn set_quality(&self, quality: Option<&str>) {
         self.settle(|settled| settled.quality = quality.map(str::to_owned));
+    }
+
+    pub(crate) fn set_live(&self, live: bool) {
+        self.settle(|settled| settled.live = live);
     }
 
     pub(crate) fn set_total(&self, total: Option<u64>) {

@@ -56,19 +56,39 @@ impl Names {
         self.with(".part.weir")
     }
 
-    /// The second track of a stream.
-    pub(crate) fn audio(&self) -> PathBuf {
-        self.with(".part.audio")
+    /// Folder of everything else that a stream needs on its way: its other tracks, and what ffmpeg or yt-dlp writes.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.with(".part.work")
     }
 
-    /// What ffmpeg writes.
-    pub(crate) fn mux(&self) -> PathBuf {
-        self.with(".part.mux")
+    /// The bytes of a track of a stream: the first is [`Names::part`], so that it can be watched while it grows.
+    pub(crate) fn track(&self, number: usize) -> PathBuf {
+        if number == 0 { self.part() } else { self.work().join(format!("track{number}")) }
     }
 
-    /// All but the journal.
-    fn working(&self) -> [PathBuf; 3] {
-        [self.part(), self.audio(), self.mux()]
+    /// The result of a stream, until it gets its final name. Its extension is settled by its codecs.
+    pub(crate) fn result(&self) -> PathBuf {
+        self.work().join("result")
+    }
+
+    /// All but the journal: a file and a folder.
+    fn working(&self) -> [PathBuf; 2] {
+        [self.part(), self.work()]
+    }
+
+    /// Makes the folder of [`Names::work`], readable by its owner only.
+    pub(crate) fn make_work(&self) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        match std::fs::DirBuilder::new().mode(0o700).create(self.work()) {
+            // A link there would lead everything elsewhere.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && std::fs::symlink_metadata(self.work()).is_ok_and(|there| there.is_dir()) =>
+            {
+                Ok(())
+            }
+            made => made,
+        }
     }
 }
 
@@ -141,8 +161,13 @@ fn held(path: &Path) -> bool {
             .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
+/// A file, or a folder with all that is in it; links are removed, not followed.
 fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    let removed = match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir_all(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

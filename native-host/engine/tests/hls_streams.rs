@@ -596,7 +596,7 @@ async fn what_is_no_stream_is_refused_before_the_first_segment() {
         ("#EXTM3U\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:1,\ns.ts\n#EXTINF:1,", |error| {
             matches!(error, EngineError::BadPlaylist(_))
         }),
-        ("#EXTM3U\n#EXTINF:1,\ns.ts\n", |error| matches!(error, EngineError::Live)),
+        ("#EXTM3U\n#EXTINF:1,\ns.ts\n", |error| matches!(error, EngineError::UnsupportedMedia { .. })),
         (drm, |error| matches!(error, EngineError::Drm { system } if system == "FairPlay")),
         ("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXTINF:1,\ns.ts\n#EXT-X-ENDLIST\n", |error| {
             matches!(error, EngineError::UnsupportedMedia { .. })

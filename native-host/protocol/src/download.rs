@@ -22,6 +22,10 @@ pub enum DownloadKind {
     File,
     /// An HLS playlist and its segments (RFC 8216).
     Hls,
+    /// An MPD and its segments (ISO/IEC 23009-1).
+    Dash,
+    /// What yt-dlp finds on a page.
+    Site,
 }
 
 impl DownloadKind {
@@ -31,13 +35,15 @@ impl DownloadKind {
         match self {
             Self::File => "file",
             Self::Hls => "hls",
+            Self::Dash => "dash",
+            Self::Site => "site",
         }
     }
 
     /// The kind with this wire name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::File, Self::Hls].into_iter().find(|kind| kind.as_str() == name)
+        [Self::File, Self::Hls, Self::Dash, Self::Site].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -178,6 +184,12 @@ pub struct Download {
     pub rate_limit: Option<u64>,
     /// Group given by the user's rules, or named in the request.
     pub category: Option<String>,
+    /// A stream that still goes on: there is no knowing how much is to come. `finish` ends it.
+    #[serde(default)]
+    pub live: bool,
+    /// What a finished stream lacks, one sentence; none when it is whole.
+    #[serde(default)]
+    pub lacks: Option<String>,
     /// Hash of the finished file, lower-case hex.
     pub sha256: Option<String>,
     /// The desktop's program for it may open the finished file. By its type: what a desktop could run, and what may
@@ -212,6 +224,27 @@ pub struct NewDownload {
     /// `best` (default), `worst`, `720p` or the nearest below, or a variant id from `/meta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<String>,
+    /// Languages of a stream's sound (RFC 5646), most wanted first; empty takes the stream's default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub audio_languages: Vec<String>,
+    /// Languages of subtitles to bring along, or `all`; empty takes none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subtitles: Vec<String>,
+    /// `embedded` (default), `vtt` or `srt`: in the file, or beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtitle_form: Option<String>,
+    /// Codecs by their common names, most wanted first: `av1`, `hevc`, `h264`, `vp9`, `opus`, `aac`, ….
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codecs: Vec<String>,
+    /// Most seconds of a live stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_limit_s: Option<u64>,
+    /// A live stream begins with the oldest the server still has instead of with now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub live_from_start: bool,
+    /// Segments that cannot be had are left out; `lacks` then says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub holes: bool,
     /// Skips the guess from the server's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<DownloadKind>,

@@ -12,6 +12,10 @@ pub enum Action {
     StartOver,
     /// Install ffmpeg, then retry.
     InstallFfmpeg,
+    /// Install yt-dlp (`weir tools install yt-dlp`), then retry.
+    InstallYtDlp,
+    /// `retry`, or `finish`: take what is there and leave out what cannot be had.
+    KeepPartial,
     /// Make room on the disk, then retry.
     FreeSpace,
     /// Choose another folder or repair this one.
@@ -101,7 +105,15 @@ pub mod code {
     pub const BAD_PLAYLIST: &str = "bad_playlist";
     /// A segment cannot be had; the file would have a hole.
     pub const SEGMENT_MISSING: &str = "segment_missing";
-    /// A playlist of something that is still going on.
+    /// The MPD is empty, cut, HTML or no MPD at all.
+    pub const BAD_MANIFEST: &str = "bad_manifest";
+    /// A live stream ended before anything of it was there.
+    pub const NOTHING_RECORDED: &str = "nothing_recorded";
+    /// No yt-dlp on this machine.
+    pub const YT_DLP_MISSING: &str = "yt_dlp_missing";
+    /// yt-dlp could not download the page.
+    pub const SITE_FAILED: &str = "site_failed";
+    /// No longer used: a playlist of something that is still going on.
     pub const LIVE_UNSUPPORTED: &str = "live_unsupported";
     /// Protected by DRM, which Weir does not touch.
     pub const DRM_PROTECTED: &str = "drm_protected";

@@ -131,6 +131,8 @@ fn plan(
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
         title: download.title.clone(),
         quality: request.quality.clone(),
+        wishes: weir_engine::Wishes::default(),
+        finish: CancellationToken::new(),
         connections: request.connections.unwrap_or(CONNECTIONS),
         checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
         partial: match (record.settled, orphaned) {
@@ -181,6 +183,8 @@ pub(crate) const fn engine_kind(kind: DownloadKind) -> Kind {
     match kind {
         DownloadKind::File => Kind::File,
         DownloadKind::Hls => Kind::Hls,
+        DownloadKind::Dash => Kind::Dash,
+        DownloadKind::Site => Kind::Site,
     }
 }
 
@@ -188,5 +192,7 @@ pub(crate) const fn wire_kind(kind: Kind) -> DownloadKind {
     match kind {
         Kind::File => DownloadKind::File,
         Kind::Hls => DownloadKind::Hls,
+        Kind::Dash => DownloadKind::Dash,
+        Kind::Site => DownloadKind::Site,
     }
 }

@@ -131,7 +131,7 @@ mod tests {
             EngineError::FolderUnwritable(io::ErrorKind::PermissionDenied.into()),
             EngineError::ContentChanged,
             EngineError::FfmpegMissing,
-            EngineError::Live,
+            EngineError::NothingRecorded,
             EngineError::OwnAddress,
             segment(Some(404)),
             segment(None),

@@ -116,7 +116,17 @@ async fn store_reserved(
 fn finished(path: PathBuf, journal: Option<PathBuf>, bytes: &[Bytes], sha256: [u8; 32]) -> Finished {
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let bytes = bytes.iter().map(|chunk| chunk.len() as u64).sum();
-    Finished { path, filename, kind: Kind::File, bytes, sha256, quality: None, duration: None, journal }
+    Finished {
+        path,
+        filename,
+        kind: Kind::File,
+        bytes,
+        sha256,
+        quality: None,
+        duration: None,
+        lacks: None,
+        journal,
+    }
 }
 
 /// The whole body, asked for again as long as it breaks in a way that may pass.

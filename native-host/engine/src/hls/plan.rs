@@ -74,7 +74,7 @@ pub(crate) fn check(media: &MediaPlaylist) -> Result<(), EngineError> {
         return Err(EngineError::UnsupportedMedia { reason: reason.clone() });
     }
     if media.is_live() {
-        return Err(EngineError::Live);
+        return unsupported("it is still live");
     }
     if let Some(index) = media.segments.iter().position(|segment| segment.gap) {
         return Err(missing(
@@ -220,7 +220,7 @@ mod tests {
         let sample_aes = media("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXTINF:1,\na");
         assert!(matches!(check(&sample_aes), Err(EngineError::UnsupportedMedia { .. })));
         let Playlist::Media(live) = parse("#EXTM3U\n#EXTINF:1,\na\n", &base()).unwrap() else { panic!() };
-        assert!(matches!(check(&live), Err(EngineError::Live)));
+        assert!(matches!(check(&live), Err(EngineError::UnsupportedMedia { .. })));
     }
 
     #[test]
