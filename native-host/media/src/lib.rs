@@ -7,6 +7,7 @@ pub mod classify;
 pub mod drm;
 pub mod filename;
 pub mod hls;
+pub mod language;
 pub mod mp4;
 pub mod segment;
 pub mod variants;

@@ -32,7 +32,7 @@ pub(crate) struct Choice {
 pub(crate) fn choose(playlist: &Multivariant, wish: &str) -> Result<Choice, EngineError> {
     let with_audio = |variant: &Variant| {
         // Sound inside the variant's own segments has no address.
-        let audio = playlist.audio_for(variant).and_then(|rendition| rendition.url.clone());
+        let audio = playlist.audio_for(variant, &[], &[]).and_then(|rendition| rendition.url.clone());
         Choice {
             label: Some(variant.label.clone()),
             // An audio-only variant may name the very playlist that is its rendition.
@@ -41,12 +41,12 @@ pub(crate) fn choose(playlist: &Multivariant, wish: &str) -> Result<Choice, Engi
             has_picture: !variant.audio_only && (variant.height.is_some() || variant.frame_rate.is_some()),
         }
     };
-    match playlist.choose(wish) {
+    match playlist.choose(wish, &[]) {
         Ok(variant) if variant.audio_only => Ok(Choice { audio: None, ..with_audio(variant) }),
         Ok(variant) => Ok(with_audio(variant)),
         // No variant with sound only, but perhaps the sound of one with picture stands alone.
         Err(_) if wish.trim().eq_ignore_ascii_case("audio") => {
-            let sound = playlist.variants.iter().find_map(|variant| playlist.audio_for(variant)?.url.clone());
+            let sound = playlist.sound_alone(&[], &[]).and_then(|rendition| rendition.url.clone());
             sound
                 .map(|url| Choice {
                     label: Some("Audio".to_owned()),

@@ -17,6 +17,12 @@ use crate::variants::{self, Multivariant, Rendition, RenditionKind};
 /// Longest segment that is believed, in seconds. Larger values are typing errors, and their sum would overflow.
 const MAX_SEGMENT_SECONDS: f64 = 1_000_000.0;
 
+/// `DATA-ID` under which a stream says what it is called.
+const TITLE_ID: &str = "com.apple.hls.title";
+
+/// Most variants, and most renditions, that are believed.
+const MAX_CHOICES: usize = 2_000;
+
 /// Reads a playlist. `base` is the address it really came from, after redirects.
 ///
 /// # Errors
@@ -52,6 +58,7 @@ struct Parser<'a, A> {
     variants: Vec<(variants::Attributes, A)>,
     renditions: Vec<Rendition<A>>,
     session_keys: Vec<Option<Drm>>,
+    title: Option<String>,
     // Media
     segments: Vec<Segment<A>>,
     pending_duration: Option<(Duration, usize)>,
@@ -79,6 +86,7 @@ impl<'a, A: Address> Parser<'a, A> {
             variants: Vec::new(),
             renditions: Vec::new(),
             session_keys: Vec::new(),
+            title: None,
             segments: Vec::new(),
             pending_duration: None,
             pending_range: None,
@@ -153,6 +161,9 @@ impl<'a, A: Address> Parser<'a, A> {
     fn take_uri(&mut self, uri: &str) -> Result<(), PlaylistError> {
         let url = self.resolve(uri)?;
         if let Some((attributes, _)) = self.pending_variant.take() {
+            if self.variants.len() >= MAX_CHOICES {
+                return self.malformed("there are more qualities than any stream has");
+            }
             self.variants.push((attributes, url));
             return Ok(());
         }
@@ -244,6 +255,10 @@ impl<'a, A: Address> Parser<'a, A> {
             }
             hls::Tag::IFrameStreamInf(_) => self.i_frame_variants = true,
             hls::Tag::Media(media) => self.take_rendition(&media)?,
+            hls::Tag::SessionData(data) if data.data_id() == TITLE_ID => {
+                let title = data.value().map(str::trim).filter(|title| !title.is_empty());
+                self.title = self.title.take().or_else(|| title.map(str::to_owned));
+            }
             hls::Tag::SessionKey(key) => {
                 self.session_keys.push(drm::system_of(key.keyformat(), Some(key.uri())));
             }
@@ -260,12 +275,19 @@ impl<'a, A: Address> Parser<'a, A> {
             Some(hls::MediaType::ClosedCaptions) => RenditionKind::ClosedCaptions,
             None => return Ok(()),
         };
+        if self.renditions.len() >= MAX_CHOICES {
+            return self.malformed("there are more renditions than any stream has");
+        }
         let url = media.uri().map(|uri| self.resolve(uri)).transpose()?;
         self.renditions.push(Rendition {
+            id: String::new(),
             kind,
             group: media.group_id().to_owned(),
             name: media.name().to_owned(),
             language: media.language().map(str::to_owned),
+            associated_language: media.assoc_language().map(str::to_owned),
+            channels: media.channels().and_then(|channels| count(channels.as_ref())),
+            characteristics: media.characteristics().map(|list| names(list.as_ref())).unwrap_or_default(),
             bandwidth: None,
             codecs: None,
             forced: media.forced(),
@@ -329,7 +351,10 @@ impl<'a, A: Address> Parser<'a, A> {
             let all_drm = self.session_keys.iter().all(Option::is_some);
             let drm = self.drm.or_else(|| self.session_keys.into_iter().flatten().next().filter(|_| all_drm));
             let variants = variants::variants(self.variants);
-            return Ok(Playlist::Multivariant(Multivariant { variants, renditions: self.renditions, drm }));
+            let mut renditions = self.renditions;
+            variants::name_renditions(&mut renditions);
+            let title = self.title;
+            return Ok(Playlist::Multivariant(Multivariant { variants, renditions, drm, title }));
         }
         if let Some((_, line)) = self.pending_duration.filter(|_| !self.ended) {
             return Err(PlaylistError::Cut { line });
@@ -354,6 +379,16 @@ impl<'a, A: Address> Parser<'a, A> {
             unsupported,
         }))
     }
+}
+
+/// The count that `CHANNELS` begins with.
+fn count(channels: &str) -> Option<u64> {
+    channels.split('/').next()?.trim().parse().ok()
+}
+
+/// The names of a list between commas.
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// `0x` and up to 32 hexadecimal digits (section 4.2 of the draft); shorter ones are padded on the left.

@@ -48,9 +48,9 @@ fn variants_are_ordered_named_and_folded() {
     assert_eq!(labels, ["1080p60", "1080p", "360p", "Audio 128 kb/s"]);
     assert_eq!(playlist.variants[1].backups.len(), 1);
     assert_eq!(playlist.variants[0].url.as_str(), "https://a.example/dir/1080p60.m3u8");
-    let audio = playlist.audio_for(&playlist.variants[0]).unwrap();
+    let audio = playlist.audio_for(&playlist.variants[0], &[], &[]).unwrap();
     assert_eq!((audio.name.as_str(), audio.url.as_ref().unwrap().path()), ("English", "/dir/e.m3u8"));
-    assert_eq!(playlist.audio_for(&playlist.variants[3]), None);
+    assert_eq!(playlist.audio_for(&playlist.variants[3], &[], &[]), None);
     assert_eq!(playlist.drm, None);
 }
 
@@ -63,20 +63,21 @@ fn a_wish_finds_its_variant() {
         ("worst", "360p"),
         ("audio", "Audio 128 kb/s"),
         ("1080p", "1080p60"),
-        ("1080p25", "1080p60"),
+        ("1080p25", "1080p"),
+        ("1080p50", "1080p60"),
         ("1080p60", "1080p60"),
         ("2160p", "1080p60"),
         ("720p", "360p"),
         ("720", "360p"),
         ("144p", "360p"),
     ] {
-        assert_eq!(playlist.choose(wish).unwrap().label, label, "{wish}");
+        assert_eq!(playlist.choose(wish, &[]).unwrap().label, label, "{wish}");
     }
     for variant in &playlist.variants {
-        assert_eq!(playlist.choose(&variant.id).unwrap(), variant);
+        assert_eq!(playlist.choose(&variant.id, &[]).unwrap(), variant);
     }
-    assert!(playlist.choose("excellent").is_err());
-    assert!(multivariant("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n").choose("audio").is_err());
+    assert!(playlist.choose("excellent", &[]).is_err());
+    assert!(multivariant("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n").choose("audio", &[]).is_err());
 }
 
 #[test]
