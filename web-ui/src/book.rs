@@ -319,6 +319,7 @@ pub(crate) mod tests {
             rate_limit: None,
             category: None,
             live: false,
+            recorded_s: None,
             lacks: None,
             sha256: None,
             openable: true,

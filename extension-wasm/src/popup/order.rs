@@ -204,6 +204,7 @@ mod tests {
             rate_limit: None,
             category: None,
             live: false,
+            recorded_s: None,
             lacks: None,
             sha256: None,
             openable: true,

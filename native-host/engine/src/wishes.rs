@@ -36,3 +36,24 @@ pub enum SubtitleForm {
     /// Beside it, as `NAME.LANGUAGE.srt`.
     Srt,
 }
+
+impl SubtitleForm {
+    /// Every form there is.
+    pub const ALL: [Self; 3] = [Self::Embedded, Self::Vtt, Self::Srt];
+
+    /// The name on the wire and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Vtt => "vtt",
+            Self::Srt => "srt",
+        }
+    }
+
+    /// The form with this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.as_str() == name)
+    }
+}

@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ErrorInfo;
 use crate::nullable::nullable;
+use crate::{Action, ErrorInfo};
 
 /// Row number in the store, unique for ever on this machine.
 pub type DownloadId = i64;
@@ -38,6 +38,12 @@ impl DownloadKind {
             Self::Dash => "dash",
             Self::Site => "site",
         }
+    }
+
+    /// It comes in segments, of which one may be lost without the others.
+    #[must_use]
+    pub const fn is_segmented(self) -> bool {
+        matches!(self, Self::Hls | Self::Dash)
     }
 
     /// The kind with this wire name.
@@ -140,6 +146,15 @@ impl DownloadStatus {
     }
 }
 
+/// What [`Download::finish`] would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// A recording that runs ends, and what is there becomes the file.
+    EndRecording,
+    /// One that does not run is begun once more: everything that can be had is fetched, the rest is left out.
+    KeepPartial,
+}
+
 /// One row of the queue and of the history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Download {
@@ -187,6 +202,9 @@ pub struct Download {
     /// A stream that still goes on: there is no knowing how much is to come. `finish` ends it.
     #[serde(default)]
     pub live: bool,
+    /// Seconds of a live stream that were recorded so far; none for anything else.
+    #[serde(default)]
+    pub recorded_s: Option<u64>,
     /// What a finished stream lacks, one sentence; none when it is whole.
     #[serde(default)]
     pub lacks: Option<String>,
@@ -209,6 +227,23 @@ impl Download {
     #[must_use]
     pub const fn waits(&self) -> bool {
         matches!(self.status, DownloadStatus::Queued) && (self.start_at.is_some() || self.error.is_some())
+    }
+
+    /// What the command `finish` does to it now; none when it is not legal.
+    #[must_use]
+    pub fn finish(&self) -> Option<Finish> {
+        let stopped = self.waits() || matches!(self.status, DownloadStatus::Paused | DownloadStatus::Error);
+        let partly = || {
+            let lost = self.error.as_ref().is_some_and(|error| error.action == Some(Action::KeepPartial));
+            self.live || lost || matches!(self.status, DownloadStatus::Paused)
+        };
+        match self.status {
+            DownloadStatus::Resolving | DownloadStatus::Downloading if self.live => {
+                Some(Finish::EndRecording)
+            }
+            _ if self.kind.is_segmented() && stopped && partly() => Some(Finish::KeepPartial),
+            _ => None,
+        }
     }
 }
 
@@ -383,4 +418,56 @@ pub struct Ranges {
     pub done: Vec<[u64; 2]>,
     /// Being fetched now, one for each connection.
     pub active: Vec<[u64; 2]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kind: DownloadKind, status: DownloadStatus) -> Download {
+        let row = serde_json::json!({
+            "id": 1, "kind": kind, "url": "u", "page_url": null, "title": null, "filename": "f", "path": "/f",
+            "status": status, "progress": 0.0, "received_bytes": 0, "total_bytes": null, "speed": 0, "eta": null,
+            "connections": 0, "quality": null, "priority": 0, "position": 0, "start_at": null, "rate_limit": null,
+            "category": null, "sha256": null, "openable": false, "error": null, "created_at": "", "finished_at": null,
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    fn lost() -> Option<ErrorInfo> {
+        Some(ErrorInfo {
+            code: "segment_missing".into(),
+            message: "m".into(),
+            action: Some(Action::KeepPartial),
+        })
+    }
+
+    #[test]
+    fn a_recording_ends_and_what_lost_a_segment_is_kept() {
+        use DownloadStatus as S;
+        for status in S::ALL {
+            let live = Download { live: true, ..row(DownloadKind::Hls, status) };
+            let expected = match status {
+                S::Resolving | S::Downloading => Some(Finish::EndRecording),
+                S::Paused | S::Error => Some(Finish::KeepPartial),
+                _ => None,
+            };
+            assert_eq!(live.finish(), expected, "live {status:?}");
+            for kind in [DownloadKind::Hls, DownloadKind::Dash] {
+                let expected = (status == S::Paused).then_some(Finish::KeepPartial);
+                assert_eq!(row(kind, status).finish(), expected, "{kind:?} {status:?}");
+            }
+            for kind in [DownloadKind::File, DownloadKind::Site] {
+                assert_eq!(
+                    Download { error: lost(), ..row(kind, status) }.finish(),
+                    None,
+                    "{kind:?} {status:?}"
+                );
+            }
+        }
+        let failed = Download { error: lost(), ..row(DownloadKind::Dash, S::Error) };
+        assert_eq!(failed.finish(), Some(Finish::KeepPartial));
+        let waits = Download { error: lost(), ..row(DownloadKind::Hls, S::Queued) };
+        assert_eq!(waits.finish(), Some(Finish::KeepPartial), "it would be tried again by itself");
+    }
 }

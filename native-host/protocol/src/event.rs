@@ -63,6 +63,9 @@ pub struct Progress {
     /// Bytes on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_bytes: Option<u64>,
+    /// Seconds of a live stream recorded so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_s: Option<u64>,
     /// The last frame of a download that completed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,

@@ -17,12 +17,12 @@ mod session;
 mod settings;
 
 pub use download::{
-    Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, MoveDownload, MoveTo, NewDownload,
-    Ranges,
+    Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Finish, MoveDownload, MoveTo,
+    NewDownload, Ranges,
 };
 pub use error::{Action, ErrorBody, ErrorInfo, code};
 pub use event::{ClientMessage, Event, Progress, Topic};
-pub use meta::{Meta, MetaRequest, Variant};
+pub use meta::{Meta, MetaRequest, Rendition, Variant};
 pub use native::{NativeRequest, NativeResponse};
 pub use session::{Endpoint, Health, SessionRequest, Ticket};
 pub use settings::{Category, QuietHours, Settings, SettingsNow, SettingsPatch, Weekday};

@@ -48,6 +48,29 @@ pub struct Meta {
     pub live: bool,
     /// Qualities to choose from, best first; empty when there is no choice.
     pub variants: Vec<Variant>,
+    /// Sound to choose from by `audio_languages`; empty when there is no choice.
+    #[serde(default)]
+    pub audio: Vec<Rendition>,
+    /// What `subtitles` can bring along.
+    #[serde(default)]
+    pub subtitles: Vec<Rendition>,
+}
+
+/// Other sound, or subtitles, of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendition {
+    /// Stable for the same playlist.
+    pub id: String,
+    /// RFC 5646, as the stream says it.
+    pub language: Option<String>,
+    /// What a person reads: `Deutsch`, `Director's commentary`.
+    pub name: String,
+    /// Played when nobody chooses.
+    pub default: bool,
+    /// Subtitles for what is not understood without them, signs and foreign words.
+    pub forced: bool,
+    /// RFC 6381 codecs string.
+    pub codecs: Option<String>,
 }
 
 /// One quality of a stream.

@@ -69,6 +69,7 @@ fn a_progress_frame_stays_small() {
         speed: Some(125_000_000),
         eta: Some(86_400),
         received_bytes: Some(20_000_000_000),
+        recorded_s: None,
         done: false,
     });
     let json = serde_json::to_string(&event).unwrap();

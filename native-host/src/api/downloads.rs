@@ -97,6 +97,11 @@ pub(super) async fn retry(State(door): Shared, Id(id): Id) -> Result<Json<Downlo
     act(&door, id, Act::Retry).await
 }
 
+/// `POST /download/{id}/finish`: ends a recording, or takes what can be had of a stream.
+pub(super) async fn finish(State(door): Shared, Id(id): Id) -> Result<Json<Download>, ApiError> {
+    act(&door, id, Act::Finish).await
+}
+
 async fn act(door: &Door, id: DownloadId, act: Act) -> Result<Json<Download>, ApiError> {
     Ok(Json(door.queue.act(id, act).await?))
 }

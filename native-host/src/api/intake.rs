@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use url::Url;
-use weir_engine::{Checksum, Proxy};
+use weir_engine::{Checksum, Proxy, SubtitleForm};
 use weir_media::filename;
 use weir_protocol::{Action, DownloadKind, DownloadStatus, NewDownload, code};
 
@@ -19,6 +19,7 @@ use crate::config::{Config, category};
 use crate::confine;
 use crate::queue;
 use crate::store::{Record, RequestContext};
+use crate::wishes;
 
 /// Longest address taken; browsers stop far earlier.
 const MAX_URL: usize = 8192;
@@ -81,10 +82,10 @@ pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, Api
 /// What the row says until the server has answered; the engine decides by the answer.
 fn guess_kind(url: &Url) -> DownloadKind {
     let ending = filename::from_url(url).and_then(|name| filename::extension(&name));
-    if ending.is_some_and(|ending| ending.eq_ignore_ascii_case("m3u8")) {
-        DownloadKind::Hls
-    } else {
-        DownloadKind::File
+    match ending.map(|ending| ending.to_ascii_lowercase()).as_deref() {
+        Some("m3u8") => DownloadKind::Hls,
+        Some("mpd") => DownloadKind::Dash,
+        _ => DownloadKind::File,
     }
 }
 
@@ -147,6 +148,7 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
     if quality.is_some() && new.kind == Some(DownloadKind::File) {
         return Err(ApiError::bad_request("A plain file has no `quality` to choose."));
     }
+    let wishes = check_wishes(new)?;
     let filename = new.filename.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(filename::safe);
     let (headers, cookies) = check_headers(&new.headers, new.cookies.as_deref(), new.referer.as_deref())?;
     let (username, password) = check_login(new)?;
@@ -165,9 +167,56 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
         username,
         password,
         connections: new.connections,
+        audio_languages: wishes.audio_languages,
+        subtitles: wishes.subtitles,
+        subtitle_form: new.subtitle_form.clone(),
+        codecs: wishes.codecs,
+        live_limit_s: new.live_limit_s,
+        live_from_start: new.live_from_start,
+        holes: new.holes,
+        finish: false,
         in_directory: new.directory.as_deref().is_some_and(|directory| !directory.is_empty()),
         in_category: new.category.as_deref().is_some_and(|category| !category.is_empty()),
     })
+}
+
+/// Lists of a request, each name in its one form.
+struct Wishes {
+    audio_languages: Vec<String>,
+    subtitles: Vec<String>,
+    codecs: Vec<String>,
+}
+
+fn check_wishes(new: &NewDownload) -> Result<Wishes, ApiError> {
+    let each = |what: &str, names: &[String], read: fn(&str) -> Result<String, String>| {
+        if names.len() > wishes::MOST {
+            return Err(ApiError::bad_request(format!("`{what}` names more than {}.", wishes::MOST)));
+        }
+        let names: Result<Vec<String>, String> = names.iter().map(|name| read(name)).collect();
+        names.map_err(|error| ApiError::bad_request(format!("`{what}`: {error}.")))
+    };
+    let checked = Wishes {
+        audio_languages: each("audio_languages", &new.audio_languages, wishes::language)?,
+        subtitles: each("subtitles", &new.subtitles, wishes::subtitle)?,
+        codecs: each("codecs", &new.codecs, wishes::codec)?,
+    };
+    if new.subtitle_form.as_deref().is_some_and(|form| SubtitleForm::parse(form).is_none()) {
+        return Err(ApiError::bad_request("`subtitle_form` is embedded, vtt or srt."));
+    }
+    if new.live_limit_s.is_some_and(|limit| !(1..=wishes::LONGEST_S).contains(&limit)) {
+        return Err(ApiError::bad_request("`live_limit_s` is at least 1 and at most a year."));
+    }
+    let of_streams = !checked.audio_languages.is_empty()
+        || !checked.subtitles.is_empty()
+        || !checked.codecs.is_empty()
+        || new.subtitle_form.is_some()
+        || new.live_limit_s.is_some()
+        || new.live_from_start
+        || new.holes;
+    if of_streams && new.kind == Some(DownloadKind::File) {
+        return Err(ApiError::bad_request("A plain file has no sound, subtitles or segments to choose."));
+    }
+    Ok(checked)
 }
 
 fn check_mirrors(mirrors: &[String]) -> Result<Vec<String>, ApiError> {
@@ -333,6 +382,38 @@ mod tests {
         assert_eq!(take_user_info(&mut url), Some(("user".to_owned(), "p@ss".to_owned())));
         assert_eq!(url.as_str(), "http://h/f");
         assert_eq!(take_user_info(&mut url), None);
+    }
+
+    #[test]
+    fn wishes_are_read_once_and_kept_in_one_form() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let new = NewDownload {
+            audio_languages: list(&["pt_BR", "en"]),
+            subtitles: list(&["ALL"]),
+            subtitle_form: Some("srt".into()),
+            codecs: list(&["AV1"]),
+            live_limit_s: Some(5400),
+            live_from_start: true,
+            holes: true,
+            ..NewDownload::default()
+        };
+        let context = check_context(&new).unwrap();
+        assert_eq!(context.audio_languages, ["pt-BR", "en"]);
+        assert_eq!((context.subtitles, context.codecs), (list(&["all"]), list(&["av1"])));
+        assert_eq!((context.live_limit_s, context.subtitle_form.as_deref()), (Some(5400), Some("srt")));
+        assert!(context.live_from_start && context.holes && !context.finish);
+        for wrong in [
+            NewDownload { audio_languages: list(&["de,en"]), ..NewDownload::default() },
+            NewDownload { audio_languages: vec!["de".to_owned(); 33], ..NewDownload::default() },
+            NewDownload { subtitles: list(&[""]), ..NewDownload::default() },
+            NewDownload { subtitle_form: Some("ass".into()), ..NewDownload::default() },
+            NewDownload { codecs: list(&["h264;"]), ..NewDownload::default() },
+            NewDownload { live_limit_s: Some(0), ..NewDownload::default() },
+            NewDownload { live_limit_s: Some(u64::MAX), ..NewDownload::default() },
+            NewDownload { kind: Some(DownloadKind::File), ..new },
+        ] {
+            assert!(check_context(&wrong).is_err(), "{}", serde_json::to_string(&wrong).unwrap());
+        }
     }
 
     #[test]

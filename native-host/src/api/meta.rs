@@ -52,6 +52,8 @@ pub(super) async fn meta(
         resumable: probe.resumable,
         live: probe.live,
         variants: variants.collect(),
+        audio: Vec::new(),
+        subtitles: Vec::new(),
     }))
 }
 

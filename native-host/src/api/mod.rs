@@ -90,6 +90,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/download/{id}/resume", post(downloads::resume))
         .route("/download/{id}/cancel", post(downloads::cancel))
         .route("/download/{id}/retry", post(downloads::retry))
+        .route("/download/{id}/finish", post(downloads::finish))
         .route("/download/{id}/move", post(downloads::relocate))
         .route("/download/{id}/ranges", get(downloads::ranges))
         .route("/download/{id}/file", get(file::file))

@@ -28,8 +28,12 @@ fn what_to_do(error: &EngineError, source: &Source) -> &'static str {
             "Open the page it comes from for a fresh address, or pass --referer and --cookies, or a login with --user or \
              --netrc."
         }
-        E::LoginRequired { .. } | E::Gone { .. } | E::BadPlaylist(_) => FRESH,
-        E::SegmentMissing { status: Some(400..=499), .. } => FRESH,
+        E::LoginRequired { .. } | E::Gone { .. } | E::BadPlaylist(_) | E::BadManifest { .. } => FRESH,
+        E::SegmentMissing { status: Some(400..=499), .. } => {
+            "Open the page it comes from for a fresh address, or take what there is with --keep-partial."
+        }
+        E::SegmentMissing { .. } => "Run the same command again, or take what there is with --keep-partial.",
+        E::YtDlpMissing => "Run `weir tools install yt-dlp`, then the same command again.",
         E::ProxyFailed { refused: true, reason, .. } if reason.contains("password") => {
             "Give it in --proxy http://NAME:PASSWORD@HOST."
         }
@@ -43,7 +47,7 @@ fn what_to_do(error: &EngineError, source: &Source) -> &'static str {
         E::LoginRefused { .. } => "Check what --user, --password-file or --netrc give.",
         E::Busy { .. } => "Run the same command again after that.",
         // What the server itself says of its bytes is judged anew, as is everything that passes.
-        E::ContentChanged | E::ChecksumMismatch { .. } | E::SegmentMissing { .. } | E::Internal(_) => AGAIN,
+        E::ContentChanged | E::ChecksumMismatch { .. } | E::Internal(_) => AGAIN,
         error if error.is_transient() => AGAIN,
         _ => "",
     }

@@ -26,11 +26,14 @@ pub(super) struct Look {
     pub(super) speed: u64,
     pub(super) eta: Option<u64>,
     pub(super) connections: u32,
+    /// Seconds of a live stream recorded so far; none of anything else.
+    pub(super) recorded_s: Option<u64>,
 }
 
 impl Look {
     pub(super) fn new(name: String, snapshot: &Snapshot, speed: u64, eta: Option<u64>) -> Self {
-        let known = snapshot.total.is_some() || snapshot.fraction > 0.0;
+        // Of what goes on nobody knows how much there will be.
+        let known = !snapshot.live && (snapshot.total.is_some() || snapshot.fraction > 0.0);
         Self {
             name,
             phase: snapshot.phase,
@@ -38,8 +41,9 @@ impl Look {
             received: snapshot.received,
             total: snapshot.total,
             speed,
-            eta,
+            eta: eta.filter(|_| !snapshot.live),
             connections: snapshot.connections,
+            recorded_s: snapshot.live.then_some(0),
         }
     }
 
@@ -51,6 +55,9 @@ impl Look {
             Phase::Downloading => {}
         }
         let mut text = format!("{}: ", self.name);
+        if let Some(seconds) = self.recorded_s {
+            text += &format!("{} recorded, ", output::duration(seconds));
+        }
         if let Some(fraction) = self.fraction {
             text += &format!("{:.0} %, ", percent(fraction));
         }
@@ -89,6 +96,8 @@ struct Columns {
 }
 
 const PERCENT: usize = 5;
+/// Columns of what is said of a recording behind its name.
+const RECORDING: usize = 42;
 
 impl Columns {
     fn at(width: usize) -> Self {
@@ -114,6 +123,17 @@ pub(super) fn line(look: &Look, width: usize) -> String {
         Phase::Resolving => return cut(&(text + GAP + "asking the server"), width),
         Phase::Finishing => return cut(&(text + GAP + "checking"), width),
         Phase::Downloading => {}
+    }
+    if let Some(seconds) = look.recorded_s {
+        // No bar: there is no end to measure by.
+        let name = fitted(&look.name, width.saturating_sub(RECORDING).clamp(1, 48));
+        let figures = format!(
+            "recording {}  {}  {}/s",
+            output::duration(seconds),
+            output::bytes(look.received),
+            output::bytes(look.speed)
+        );
+        return cut(&(name + GAP + &figures), width);
     }
     let mut part = |columns: usize, value: &str| {
         if columns > 0 {
@@ -202,7 +222,17 @@ mod tests {
             speed: 1_234_567,
             eta: Some(45),
             connections: 8,
+            recorded_s: None,
         }
+    }
+
+    #[test]
+    fn a_recording_shows_how_long_it_is_and_no_percent() {
+        let live = Look { recorded_s: Some(750), fraction: None, eta: None, ..look("talk.mp4") };
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&line(&live, 80)), "talk.mp4 recording 12:30 45.6 MB 1.2 MB/s");
+        let told = Look { connections: 1, total: None, ..live };
+        assert_eq!(told.sentence(), "talk.mp4: 12:30 recorded, 45.6 MB, 1.2 MB/s");
     }
 
     #[test]
@@ -236,6 +266,7 @@ mod tests {
         for name in names {
             for width in 1..200 {
                 let mut look = look(name);
+                look.recorded_s = (width % 2 == 0).then_some(u64::MAX);
                 for phase in [Phase::Resolving, Phase::Downloading, Phase::Finishing] {
                     look.phase = phase;
                     look.total = Some(u64::MAX);

@@ -41,6 +41,11 @@ enum Face {
 pub(super) enum Ended {
     /// With a file of this many bytes.
     Whole(u64),
+    /// With a file of this many bytes that lacks something; `wished` when that was allowed.
+    Partial {
+        bytes: u64,
+        wished: bool,
+    },
     Failed,
     /// Interrupted, or never begun because of that.
     Stopped,
@@ -50,9 +55,17 @@ impl Ended {
     /// The exit status of a command that ended like this.
     pub(super) const fn status(&self) -> u8 {
         match self {
-            Self::Whole(_) => 0,
-            Self::Failed => 1,
+            Self::Whole(_) | Self::Partial { wished: true, .. } => 0,
+            Self::Failed | Self::Partial { wished: false, .. } => 1,
             Self::Stopped => 130,
+        }
+    }
+
+    /// Of its file, when there is one.
+    pub(super) const fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Whole(bytes) | Self::Partial { bytes, .. } => Some(*bytes),
+            Self::Failed | Self::Stopped => None,
         }
     }
 }
@@ -69,8 +82,9 @@ pub(super) struct Board {
 struct State {
     running: BTreeMap<DownloadId, Running>,
     whole: usize,
+    partial: usize,
     failed: usize,
-    /// Of the files that are whole.
+    /// Of the files that are there.
     bytes: u64,
     /// The same without what an earlier run had brought.
     fetched: u64,
@@ -98,6 +112,8 @@ struct Running {
     told: Told,
     /// Bytes that were there when it was first looked at.
     earlier: Option<u64>,
+    /// When a live stream's first bytes had come.
+    since: Option<Duration>,
 }
 
 impl Board {
@@ -131,6 +147,7 @@ impl Board {
             meter: SpeedMeter::default(),
             told: Told::Nothing,
             earlier: None,
+            since: None,
         };
         self.lock().running.insert(id, running);
     }
@@ -140,8 +157,9 @@ impl Board {
         let mut state = self.lock();
         let earlier = state.running.remove(&id).and_then(|running| running.earlier).unwrap_or(0);
         match ended {
-            Ended::Whole(bytes) => {
-                state.whole += 1;
+            Ended::Whole(bytes) | Ended::Partial { bytes, .. } => {
+                state.whole += usize::from(matches!(ended, Ended::Whole(_)));
+                state.partial += usize::from(matches!(ended, Ended::Partial { .. }));
                 state.bytes += bytes;
                 state.fetched += bytes.saturating_sub(earlier);
             }
@@ -187,6 +205,11 @@ impl Board {
         }
     }
 
+    /// Whether a live stream is being recorded.
+    pub(super) fn records(&self) -> bool {
+        self.lock().running.values().any(|running| running.monitor.snapshot().live)
+    }
+
     fn has_begun(&self) -> bool {
         self.lock().running.values().any(|running| running.monitor.snapshot().received > 0)
     }
@@ -203,6 +226,7 @@ impl Board {
                         speed: Some(look.speed),
                         eta: look.eta,
                         received_bytes: Some(look.received),
+                        recorded_s: look.recorded_s,
                         done: false,
                     }));
                 }
@@ -262,9 +286,15 @@ impl State {
             if let Some(name) = &snapshot.filename {
                 running.name = output::plain(name);
             }
+            if snapshot.live && snapshot.received > 0 {
+                running.since.get_or_insert(now);
+            }
             let meter = &running.meter;
             let eta = meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
-            (*id, Look::new(running.name.clone(), &snapshot, meter.speed(), eta))
+            let mut look = Look::new(running.name.clone(), &snapshot, meter.speed(), eta);
+            look.recorded_s =
+                look.recorded_s.and(running.since).map(|since| now.saturating_sub(since).as_secs());
+            (*id, look)
         });
         let looks: Vec<_> = looks.collect();
         self.meter.sample(now, fetched);
@@ -273,6 +303,9 @@ impl State {
 
     fn summary(&self, count: usize) -> String {
         let mut text = format!("{} of {count} whole", self.whole);
+        if self.partial > 0 {
+            text += &format!(", {} partial", self.partial);
+        }
         if self.failed > 0 {
             text += &format!(", {} failed", self.failed);
         }

@@ -77,6 +77,8 @@ struct Run {
     engine: Engine,
     board: Board,
     stop: CancellationToken,
+    /// Ends recordings, which become files of what is there.
+    finish: CancellationToken,
     wanted: Vec<Wanted>,
     /// One for each of `wanted`.
     folders: Vec<PathBuf>,
@@ -103,7 +105,8 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         let run = Arc::new(Run {
             engine: Engine::new(options)?,
             board: Board::new(json, wanted.len()),
-            stop: stop_on_signal(),
+            stop: CancellationToken::new(),
+            finish: CancellationToken::new(),
             wanted,
             folders,
             request,
@@ -111,6 +114,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
             write_sha256: args.write_sha256,
             sum_missing: AtomicBool::new(false),
         });
+        tokio::spawn(heed_signals(Arc::clone(&run)));
         let each = Arc::clone(&run);
         let work = lanes::run(run.wanted.len(), args.jobs.into(), Ended::Failed, move |n| {
             let run = Arc::clone(&each);
@@ -128,7 +132,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         .wanted
         .iter()
         .zip(&outcomes)
-        .filter(|(_, ended)| !matches!(ended, Ended::Whole(_)))
+        .filter(|(_, ended)| ended.bytes().is_none())
         .map(|(wanted, _)| wanted)
         .collect();
     if run.wanted.len() > 1 {
@@ -197,7 +201,10 @@ fn plan(run: &Run, wanted: &Wanted, folder: &Path) -> Job {
         mirrors: wanted.mirrors.clone(),
         filename: wanted.entry.name.clone().or_else(|| args.name.clone()),
         exact_name: true,
-        quality: args.quality.clone(),
+        kind: args.streams.kind(),
+        quality: args.streams.quality.clone(),
+        wishes: args.streams.wishes(),
+        finish: run.finish.clone(),
         connections: args.connections.unwrap_or(CONNECTIONS),
         checksum: run.request.checksum(wanted),
         partial: Partial::SameUrl,
@@ -237,6 +244,9 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
     run.board.enter(id, name, &monitor);
     let result = run.engine.download(job, monitor, run.stop.clone()).await;
     let ended = match &result {
+        Ok(Finished { lacks: Some(_), bytes, .. }) => {
+            Ended::Partial { bytes: *bytes, wished: run.request.args().streams.keep_partial }
+        }
         Ok(finished) => Ended::Whole(finished.bytes),
         Err(EngineError::Stopped) => Ended::Stopped,
         Err(_) => Ended::Failed,
@@ -252,6 +262,10 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
                 run.board.say(&format!("weir: {name} is a plain file, which has no --quality to choose"));
             }
             tell(&run.board, &finished, started.elapsed());
+            if let Some(lacks) = &finished.lacks {
+                let name = output::plain(&finished.filename);
+                run.board.say(&format!("weir: {name} is not whole: {}", output::plain(lacks)));
+            }
             run.board.json(&row(id, url, folder, finished.clone()));
             // Told first: whoever kills this before finds the same file with the same command.
             if let Err(error) = finished.settle() {
@@ -273,16 +287,17 @@ fn fail(board: &Board, id: DownloadId, url: &Url, error: &ErrorInfo, said: &str)
     board.json(&serde_json::json!({ "id": id, "url": shown(url), "error": error }));
 }
 
-/// One line for a file that is whole.
+/// One line for a file.
 fn tell(board: &Board, finished: &Finished, took: Duration) {
     if board.names_each() {
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let speed = (finished.bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
         board.say(&format!(
-            "{}: {}, {}/s, whole",
+            "{}: {}, {}/s, {}",
             output::plain(&finished.path.display().to_string()),
             output::bytes(finished.bytes),
-            output::bytes(speed)
+            output::bytes(speed),
+            if finished.lacks.is_some() { "partial" } else { "whole" }
         ));
     }
 }
@@ -303,11 +318,15 @@ fn write_sum(board: &Board, finished: &Finished) -> bool {
 
 /// How many became files, and which did not.
 fn conclude(outcomes: &[Ended], missing: &[&Wanted], saved: bool, took: Duration) {
-    let whole = outcomes.len() - missing.len();
+    let partial = outcomes.iter().filter(|ended| matches!(ended, Ended::Partial { .. })).count();
+    let whole = outcomes.len() - missing.len() - partial;
     let failed = outcomes.iter().filter(|ended| matches!(ended, Ended::Failed)).count();
-    let bytes = outcomes.iter().map(|ended| if let Ended::Whole(bytes) = ended { *bytes } else { 0 }).sum();
+    let bytes = outcomes.iter().filter_map(Ended::bytes).sum();
     let mut text = format!("{whole} of {} whole, {}", outcomes.len(), output::bytes(bytes));
     text += &format!(" in {:.1} s", took.as_secs_f64());
+    if partial > 0 {
+        text += &format!("; {partial} partial");
+    }
     if failed > 0 {
         text += &format!("; {failed} failed");
     }
@@ -347,25 +366,31 @@ fn row(id: DownloadId, url: &Url, directory: &Path, finished: Finished) -> Downl
     row.quality = finished.quality;
     row.sha256 = Some(hex(&finished.sha256));
     row.finished_at = Some(queue::now());
+    row.lacks = finished.lacks;
     row
 }
 
-fn stop_on_signal() -> CancellationToken {
-    let stop = CancellationToken::new();
-    let signalled = stop.clone();
-    tokio::spawn(async move {
+/// Ctrl-C ends recordings and keeps them; without any, or the second time, it interrupts everything, as SIGTERM does
+/// at once.
+async fn heed_signals(run: Arc<Run>) {
+    #[cfg(unix)]
+    let mut terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(terminate) = signal(SignalKind::terminate()) else { return };
+        terminate
+    };
+    loop {
         #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
+        let interrupted = tokio::select! {
+            _ = tokio::signal::ctrl_c() => true,
+            _ = terminate.recv() => false,
+        };
         #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-        signalled.cancel();
-    });
-    stop
+        let interrupted = tokio::signal::ctrl_c().await.is_ok();
+        if !interrupted || run.finish.is_cancelled() || !run.board.records() {
+            return run.stop.cancel();
+        }
+        run.finish.cancel();
+        run.board.say("weir: the recording ends and is kept; Ctrl-C again interrupts");
+    }
 }

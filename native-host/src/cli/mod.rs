@@ -16,6 +16,7 @@ mod output;
 mod password;
 mod pattern;
 mod request;
+mod streams;
 mod sums;
 mod unfinished;
 mod verify;
@@ -67,6 +68,8 @@ enum Command {
     Pause(Ids),
     /// Go on with paused downloads.
     Resume(Ids),
+    /// End a live recording and keep it, or take what can be had of a stream that lost segments.
+    Finish(Ids),
     /// Try failed or cancelled downloads again.
     Retry(Ids),
     /// Give downloads up; what has arrived is removed.
@@ -237,6 +240,7 @@ async fn ask_daemon(home: &Home, command: Command, json: bool) -> anyhow::Result
         Command::List(args) => manage::list(home, &args, json).await?,
         Command::Pause(Ids { ids }) => return manage::act(home, &ids, "pause", json).await,
         Command::Resume(Ids { ids }) => return manage::act(home, &ids, "resume", json).await,
+        Command::Finish(Ids { ids }) => return manage::act(home, &ids, "finish", json).await,
         Command::Retry(Ids { ids }) => return manage::act(home, &ids, "retry", json).await,
         Command::Cancel(Ids { ids }) => return manage::act(home, &ids, "cancel", json).await,
         Command::Remove { ids: Ids { ids }, files } => {

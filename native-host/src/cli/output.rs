@@ -43,12 +43,16 @@ pub(super) fn line(row: &Download) -> String {
         (DownloadStatus::Completed, _) => bytes(row.received_bytes),
         // Nothing of it is left.
         (DownloadStatus::Cancelled, _) => String::new(),
+        _ if row.live => format!("{} {}", duration(row.recorded_s.unwrap_or(0)), bytes(row.received_bytes)),
         (_, Some(total)) => format!("{:.0} % of {}", row.progress, bytes(total)),
         (_, None) if row.progress > 0.0 => format!("{:.0} %", row.progress),
         (_, None) => bytes(row.received_bytes),
     };
     let mut text =
         format!("{:>5}  {:<11}  {:>16}  {}", row.id, row.status.as_str(), amount, plain(&row.filename));
+    if row.live && row.status.is_running() {
+        text += "  live";
+    }
     if row.status.is_running() && row.speed > 0 {
         text += &format!("  {}/s", bytes(row.speed));
         if let Some(eta) = row.eta {
@@ -63,6 +67,9 @@ pub(super) fn line(row: &Download) -> String {
     }
     if let Some(error) = &row.error {
         text += &format!("\n       {}", plain(&error.message));
+    }
+    if let Some(lacks) = &row.lacks {
+        text += &format!("\n       Not whole: {}", plain(lacks));
     }
     text
 }

@@ -16,6 +16,7 @@ use weir_protocol::NewDownload;
 use super::Usage;
 use super::addresses::{AddressArgs, Wanted};
 use super::list::Entry;
+use super::streams::StreamArgs;
 use super::{cookies, output, password};
 
 /// Largest body or password file that is read.
@@ -37,9 +38,6 @@ pub(super) struct RequestArgs {
     /// list as SHA256SUMS.
     #[arg(long, value_name = "CHECKSUM", value_parser = checksum)]
     checksum: Option<String>,
-    /// best, worst, 720p or the nearest below, audio, or a variant id; for streams.
-    #[arg(long)]
-    pub(super) quality: Option<String>,
     /// Another request header; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -64,6 +62,8 @@ pub(super) struct RequestArgs {
     /// Send this with POST; @FILE sends what is in the file, @- what is on stdin.
     #[arg(long, visible_alias = "body", value_name = "TEXT")]
     post_data: Option<String>,
+    #[command(flatten)]
+    pub(super) streams: StreamArgs,
 }
 
 /// The flags with everything read that they name.
@@ -183,9 +183,7 @@ impl Request {
         if self.body.is_some() {
             left.push("--post-data".to_owned());
         }
-        if args.quality.is_some() {
-            left.push("--quality".to_owned());
-        }
+        left.extend(args.streams.given().into_iter().map(str::to_owned));
         (entry, left)
     }
 
@@ -237,10 +235,9 @@ impl Request {
         let args = &self.args;
         let headers: BTreeMap<String, String> = self.headers(wanted).into_iter().collect();
         let login = wanted.login.as_ref().or(self.login.as_ref());
-        NewDownload {
+        args.streams.fill(NewDownload {
             url: wanted.url.to_string(),
             filename: wanted.entry.name.clone().or_else(|| args.name.clone()),
-            quality: args.quality.clone(),
             headers,
             cookies: cookies::header(&self.jar, &wanted.url),
             method: self.body.as_ref().map(|_| "POST".to_owned()),
@@ -253,7 +250,7 @@ impl Request {
             connections: args.connections,
             rate_limit: args.limit,
             ..NewDownload::default()
-        }
+        })
     }
 }
 

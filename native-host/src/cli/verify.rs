@@ -359,6 +359,7 @@ impl Bar {
             speed: self.meter.speed(),
             eta: self.meter.eta(read, Some(self.total), fraction),
             connections: 0,
+            recorded_s: None,
         };
         bar.set_message(bars::line(&look, board::size().0));
     }

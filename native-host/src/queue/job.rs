@@ -5,20 +5,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
     Checksum, Engine, EngineError, Finished, Folder, Kind, Login, Method, Monitor, Partial, Proxy, RateLimit,
-    Source,
+    Source, SubtitleForm, Wishes,
 };
 use weir_protocol::{DownloadId, DownloadKind};
 
 use super::groups::{Found, Groups};
 use super::speed::SpeedMeter;
-use crate::store::Record;
+use crate::store::{Record, RequestContext};
 
 /// Connections of a download when nobody says otherwise.
 const CONNECTIONS: u32 = 8;
@@ -41,6 +41,8 @@ pub(super) enum JobError {
 /// What the queue holds of a running job.
 pub(super) struct Job {
     pub(super) stop: CancellationToken,
+    /// Ends a live recording: what is there becomes the file.
+    pub(super) finish: CancellationToken,
     pub(super) monitor: Arc<Monitor>,
     pub(super) limit: Arc<RateLimit>,
     pub(super) meter: SpeedMeter,
@@ -56,8 +58,19 @@ pub(super) struct Job {
     pub(super) filename: Option<String>,
     /// Bytes that were there when it started.
     pub(super) received_before: u64,
+    /// Seconds of a live stream that were there when it started.
+    pub(super) recorded_before: u64,
+    /// When the first bytes came.
+    pub(super) since: Option<Instant>,
     /// Tells the category that the rules found once the server had answered.
     pub(super) category: Option<Found>,
+}
+
+impl Job {
+    /// Seconds of a live stream recorded so far, by the clock: what the stream's own time says is known at the end.
+    pub(super) fn recorded_s(&self) -> u64 {
+        self.recorded_before + self.since.map_or(0, |since| since.elapsed().as_secs())
+    }
 }
 
 /// Starts the engine on a row; `orphaned` looks for a partial of its address first.
@@ -72,9 +85,14 @@ pub(super) fn start(
     let (folder, category) = groups.rule_for(record).unzip();
     let id = record.download.id;
     let stop = CancellationToken::new();
+    let finish = CancellationToken::new();
+    if record.request.finish {
+        finish.cancel();
+    }
     let monitor = Arc::new(Monitor::default());
     let job = Job {
         stop: stop.clone(),
+        finish: finish.clone(),
         monitor: Arc::clone(&monitor),
         limit: Arc::clone(&limit),
         meter: SpeedMeter::default(),
@@ -85,9 +103,11 @@ pub(super) fn start(
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),
         received_before: record.download.received_bytes,
+        recorded_before: record.download.recorded_s.unwrap_or(0),
+        since: None,
         category,
     };
-    let plan = plan(record, orphaned, folder, limit);
+    let plan = plan(record, orphaned, folder, limit).map(|plan| weir_engine::Job { finish, ..plan });
     let engine = engine.clone();
     tokio::spawn(async move {
         let work = {
@@ -131,7 +151,7 @@ fn plan(
         kind: if record.settled { Some(engine_kind(download.kind)) } else { request.kind.map(engine_kind) },
         title: download.title.clone(),
         quality: request.quality.clone(),
-        wishes: weir_engine::Wishes::default(),
+        wishes: wishes(request)?,
         finish: CancellationToken::new(),
         connections: request.connections.unwrap_or(CONNECTIONS),
         checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
@@ -145,8 +165,22 @@ fn plan(
     })
 }
 
+/// What is wanted of a stream beside its quality.
+fn wishes(request: &RequestContext) -> Result<Wishes, EngineError> {
+    let form = |text: &str| SubtitleForm::parse(text).ok_or(());
+    Ok(Wishes {
+        audio_languages: request.audio_languages.clone(),
+        subtitles: request.subtitles.clone(),
+        subtitle_form: kept(request.subtitle_form.as_deref(), "form of subtitles", form)?.unwrap_or_default(),
+        codecs: request.codecs.clone(),
+        live_limit: request.live_limit_s.map(Duration::from_secs),
+        live_from_start: request.live_from_start,
+        holes: request.holes || request.finish,
+    })
+}
+
 /// What the engine asks the server with.
-pub(crate) fn source(url: &str, request: &crate::store::RequestContext) -> Result<Source, EngineError> {
+pub(crate) fn source(url: &str, request: &RequestContext) -> Result<Source, EngineError> {
     let mut headers: Vec<(String, String)> =
         request.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Some(referer) = &request.referer {

@@ -28,7 +28,7 @@ use crate::config::quiet::Hours;
 use crate::store::{Record, Store};
 pub(crate) use actor::{moment, now};
 use groups::Groups;
-pub(crate) use job::{source, wire_kind};
+pub(crate) use job::{engine_kind, source, wire_kind};
 pub(crate) use order::Target;
 pub(crate) use speed::SpeedMeter;
 pub(crate) use transition::Act;
@@ -83,8 +83,8 @@ pub(crate) struct Growing {
     /// Where the bytes are.
     pub(crate) path: PathBuf,
     pub(crate) filename: String,
-    /// Its size when it is finished.
-    pub(crate) total: u64,
+    /// Its size when it is finished; none of a stream, where nobody knows.
+    pub(crate) total: Option<u64>,
     /// Which beginning of the file `total` belongs to.
     pub(crate) epoch: u32,
     /// Tells how far it has come.
@@ -195,7 +195,7 @@ impl Queue {
         self.ask(|reply| Command::Get(id, reply)).await
     }
 
-    /// The file of a running download, when its size and name are known; none otherwise.
+    /// The file of a running download, when its name and, but for streams, its size are known; none otherwise.
     pub(crate) async fn growing(&self, id: DownloadId) -> Result<Option<Growing>, QueueError> {
         self.ask(|reply| Command::Growing(id, reply)).await
     }

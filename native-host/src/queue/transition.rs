@@ -5,11 +5,12 @@
 //!    └──────────┴────────────┴──── pause ⇄ resume (→ queued)
 //! any of these but completed ── cancel → cancelled ── retry → queued
 //! a job that fails → error ── retry → queued
+//! a recording that runs ── finish → finishing; a stream that does not ── finish → queued, to be had without what is lost
 //!                  └→ queued, when it is tried again by itself ── retry, resume → queued, at once
 //! ```
 
 use weir_engine::Phase;
-use weir_protocol::DownloadStatus;
+use weir_protocol::{Download, DownloadStatus, Finish};
 
 /// What a person can ask of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(crate) enum Act {
     Resume,
     Cancel,
     Retry,
+    Finish,
 }
 
 impl Act {
@@ -27,17 +29,25 @@ impl Act {
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::Retry => "retry",
+            Self::Finish => "finish",
         }
     }
 }
 
-/// The status after `act`, or none when it is not legal now. `waits`: see [`weir_protocol::Download::waits`].
-pub(crate) fn after(status: DownloadStatus, waits: bool, act: Act) -> Option<DownloadStatus> {
+/// The status after `act`, or none when it is not legal now.
+pub(crate) fn after(row: &Download, act: Act) -> Option<DownloadStatus> {
+    let (status, waits) = (row.status, row.waits());
     let (legal, next) = match act {
         Act::Pause => (status.can_pause(), DownloadStatus::Paused),
         Act::Resume => (waits || status.can_resume(), DownloadStatus::Queued),
         Act::Cancel => (status.can_cancel(), DownloadStatus::Cancelled),
         Act::Retry => (waits || status.can_retry(), DownloadStatus::Queued),
+        Act::Finish => match row.finish() {
+            // Its job goes on to put together what is there.
+            Some(Finish::EndRecording) => (true, status),
+            Some(Finish::KeepPartial) => (true, DownloadStatus::Queued),
+            None => (false, status),
+        },
     };
     legal.then_some(next)
 }
@@ -58,7 +68,18 @@ pub(crate) const fn at_start(status: DownloadStatus) -> DownloadStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use weir_protocol::DownloadKind;
+
     use super::*;
+    use crate::store::Record;
+
+    fn row(status: DownloadStatus) -> Download {
+        let record =
+            Record::new("http://h/", DownloadKind::Hls, "f", Path::new("/d"), "2026-11-21T10:00:00Z");
+        Download { status, ..record.download }
+    }
 
     #[test]
     fn the_whole_table() {
@@ -78,7 +99,7 @@ mod tests {
         for (status, expected) in table {
             for (act, next) in acts.into_iter().zip(expected) {
                 assert_eq!(
-                    after(status, false, act),
+                    after(&row(status), act),
                     next,
                     "{} of a {} download",
                     act.as_str(),
@@ -90,11 +111,25 @@ mod tests {
 
     #[test]
     fn what_waits_for_its_time_can_be_started_at_once() {
-        let waiting = |act| after(DownloadStatus::Queued, true, act);
+        let start_at = Some("2026-11-22T10:00:00Z".to_owned());
+        let waiting =
+            |act| after(&Download { start_at: start_at.clone(), ..row(DownloadStatus::Queued) }, act);
         assert_eq!(waiting(Act::Resume), Some(DownloadStatus::Queued));
         assert_eq!(waiting(Act::Retry), Some(DownloadStatus::Queued));
         assert_eq!(waiting(Act::Pause), Some(DownloadStatus::Paused));
         assert_eq!(waiting(Act::Cancel), Some(DownloadStatus::Cancelled));
+    }
+
+    #[test]
+    fn a_recording_that_is_finished_runs_on_and_a_stopped_stream_begins_again() {
+        let live = |status| Download { live: true, ..row(status) };
+        let finished = |row: &Download| after(row, Act::Finish);
+        assert_eq!(finished(&live(DownloadStatus::Downloading)), Some(DownloadStatus::Downloading));
+        assert_eq!(finished(&live(DownloadStatus::Error)), Some(DownloadStatus::Queued));
+        assert_eq!(finished(&row(DownloadStatus::Paused)), Some(DownloadStatus::Queued));
+        for status in [DownloadStatus::Downloading, DownloadStatus::Completed, DownloadStatus::Error] {
+            assert_eq!(finished(&row(status)), None, "{status:?}");
+        }
     }
 
     #[test]

@@ -43,6 +43,10 @@ const STEPS: &[&str] = &["
     UPDATE downloads
        SET request = json_remove(json_set(request, '$.checksum', 'sha256:' || (request ->> '$.sha256')), '$.sha256')
      WHERE request ->> '$.sha256' IS NOT NULL;
+", "
+    ALTER TABLE downloads ADD COLUMN live INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE downloads ADD COLUMN recorded_s INTEGER;
+    ALTER TABLE downloads ADD COLUMN lacks TEXT;
 "];
 
 /// Brings the database to the newest version, each step in its own transaction.

@@ -49,6 +49,17 @@ pub(crate) struct RequestContext {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) connections: Option<u32>,
+    /// As in [`weir_protocol::NewDownload`]; checked to be what the engine takes.
+    pub(crate) audio_languages: Vec<String>,
+    pub(crate) subtitles: Vec<String>,
+    pub(crate) subtitle_form: Option<String>,
+    pub(crate) codecs: Vec<String>,
+    pub(crate) live_limit_s: Option<u64>,
+    pub(crate) live_from_start: bool,
+    pub(crate) holes: bool,
+    /// `finish` was asked for: a recording ends, and what cannot be had of a stream is left out. Holds until it was
+    /// cancelled, so that neither a crash nor a failure on the way makes a recording go on.
+    pub(crate) finish: bool,
     /// The user chose the folder; no category changes it.
     pub(crate) in_directory: bool,
     /// The user chose the category; no rule changes it.
@@ -96,6 +107,7 @@ impl Record {
             rate_limit: None,
             category: None,
             live: false,
+            recorded_s: None,
             lacks: None,
             sha256: None,
             openable: desktop::opens(filename),
@@ -129,7 +141,7 @@ impl Record {
 /// Columns in the order [`read`] expects.
 pub(super) const COLUMNS: &str = "id, url, filename, status, progress, created_at, finished_at, kind, directory, \
     settled, page_url, title, quality, received_bytes, total_bytes, priority, rate_limit, category, sha256, \
-    error_code, error_message, error_action, request, position, start_at, attempts";
+    error_code, error_message, error_action, request, position, start_at, attempts, live, recorded_s, lacks";
 
 pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
     let filename: String = row.get(2)?;
@@ -162,8 +174,9 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
         priority: row.get(15)?,
         rate_limit: row.get(16)?,
         category: row.get(17)?,
-        live: false,
-        lacks: None,
+        live: row.get(26)?,
+        recorded_s: row.get(27)?,
+        lacks: row.get(28)?,
         sha256: row.get(18)?,
         position: row.get(23)?,
         start_at: row.get(24)?,
@@ -232,7 +245,8 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
         "UPDATE downloads SET url = ?2, filename = ?3, status = ?4, progress = ?5, finished_at = ?6, kind = ?7,
             settled = ?8, page_url = ?9, title = ?10, quality = ?11, received_bytes = ?12, total_bytes = ?13,
             priority = ?14, rate_limit = ?15, category = ?16, sha256 = ?17, error_code = ?18, error_message = ?19,
-            error_action = ?20, request = ?21, position = ?22, start_at = ?23, attempts = ?24, directory = ?25
+            error_action = ?20, request = ?21, position = ?22, start_at = ?23, attempts = ?24, directory = ?25,
+            live = ?26, recorded_s = ?27, lacks = ?28
          WHERE id = ?1",
     )?
     .execute(params![
@@ -261,6 +275,9 @@ pub(super) fn update(db: &Connection, record: &Record) -> StoreResult<()> {
         download.start_at,
         record.attempts,
         record.directory.to_string_lossy(),
+        download.live,
+        download.recorded_s.map(storable),
+        download.lacks,
     ])?;
     Ok(())
 }

@@ -62,12 +62,14 @@ impl Actor {
         }
     }
 
-    /// Puts what runs back into the queue, as far as it can still be stopped.
+    /// Puts what runs back into the queue, as far as it can still be stopped. A recording goes on: what it misses cannot
+    /// be had later.
     async fn hold(&mut self) {
         let running: Vec<_> = self
             .rows
             .values()
             .filter(|record| record.download.status.can_pause() && record.download.status.is_running())
+            .filter(|record| !record.download.live)
             .cloned()
             .collect();
         for mut record in running {

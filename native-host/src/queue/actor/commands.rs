@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
-use weir_engine::Kind;
+use weir_engine::{Kind, Phase};
 use weir_protocol::{
     Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Event, Ranges,
 };
@@ -38,7 +38,7 @@ impl Actor {
     pub(super) async fn act(&mut self, id: DownloadId, act: Act) -> Result<Download, QueueError> {
         let mut record = self.record(id).await?;
         let status = record.download.status;
-        let Some(next) = transition::after(status, record.download.waits(), act) else {
+        let Some(next) = transition::after(&record.download, act) else {
             return Err(QueueError::Illegal { act: act.as_str(), status });
         };
         self.absorb_live(&mut record.download);
@@ -53,9 +53,12 @@ impl Actor {
             Act::Cancel => {
                 record.download.error = None;
                 record.download.start_at = None;
+                record.request.finish = false;
                 forget_progress(&mut record);
             }
-            Act::Resume | Act::Retry => {
+            Act::Finish if status.is_running() => record.request.finish = true,
+            Act::Resume | Act::Retry | Act::Finish => {
+                record.request.finish |= act == Act::Finish;
                 record.attempts = 0;
                 record.download.start_at = None;
                 // Whoever asks may know better than the routing table.
@@ -77,6 +80,12 @@ impl Actor {
             }
         }
         let download = self.commit(record).await?;
+        if act == Act::Finish
+            && status.is_running()
+            && let Some(job) = self.jobs.get(&id)
+        {
+            job.finish.cancel();
+        }
         if let Some(job) = self.jobs.get_mut(&id)
             && matches!(act, Act::Pause | Act::Cancel)
         {
@@ -209,11 +218,12 @@ impl Actor {
     pub(super) fn growing(&self, id: DownloadId) -> Option<Growing> {
         let job = self.jobs.get(&id)?;
         let snapshot = job.monitor.snapshot();
-        // A stream is put together only at its end.
-        let (Some(Kind::File), Some(filename), Some(total)) =
-            (snapshot.kind, snapshot.filename, snapshot.total)
-        else {
-            return None;
+        let filename = snapshot.filename?;
+        let total = match snapshot.kind? {
+            Kind::File => Some(snapshot.total?),
+            // Its first track, which has picture and sound unless they come apart, grows in order.
+            Kind::Hls | Kind::Dash if snapshot.phase == Phase::Downloading => None,
+            Kind::Hls | Kind::Dash | Kind::Site => return None,
         };
         let path = weir_engine::partial_path(&job.directory, &filename);
         let epoch = snapshot.epoch;
@@ -265,6 +275,8 @@ impl Actor {
 fn forget_progress(record: &mut Record) {
     record.download.received_bytes = 0;
     record.download.progress = 0.0;
+    record.download.live = false;
+    record.download.recorded_s = None;
 }
 
 fn wire(ranges: weir_engine::Ranges) -> Ranges {

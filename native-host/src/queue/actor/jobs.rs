@@ -4,14 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use weir_engine::{EngineError, Finished, Phase, RateLimit};
 use weir_protocol::{DownloadId, DownloadStatus, ErrorInfo, Event, Progress};
 
 use super::clock::{moment, now, offline};
-use super::{Actor, SAVE_EVERY, apply_figures};
+use super::{Actor, SAVE_EVERY, apply_figures, eta};
 use crate::endpoint::hex;
 use crate::failure;
 use crate::queue::job::{self, JobError, Report};
@@ -98,6 +98,9 @@ impl Actor {
         if let Some(directory) = &snapshot.directory {
             job.directory.clone_from(directory);
         }
+        if snapshot.received > job.received_before {
+            job.since.get_or_insert_with(Instant::now);
+        }
         let category = job.category.as_ref().and_then(|found| found.get()).cloned();
         let Some(record) = self.rows.get(&id).filter(|record| record.download.status.is_running()) else {
             return;
@@ -123,10 +126,13 @@ impl Actor {
             // A plain file has none, whatever was wished for.
             record.download.quality.clone_from(&snapshot.quality);
         }
-        apply_figures(&mut record.download, &snapshot);
+        if let Some(job) = self.jobs.get(&id) {
+            apply_figures(&mut record.download, job, &snapshot);
+        }
         let settled = |record: &Record| {
             let row = &record.download;
-            (row.status, row.filename.clone(), row.kind, row.quality.clone(), row.total_bytes, record.settled)
+            let names = (row.filename.clone(), row.kind, row.quality.clone());
+            (row.status, names, row.total_bytes, row.live, record.settled)
         };
         let row = record.download.clone();
         if settled(&before) != settled(&record) {
@@ -158,7 +164,7 @@ impl Actor {
             return;
         }
         let Some(mut record) = self.rows.get(&id).cloned() else { return };
-        apply_figures(&mut record.download, &job.monitor.snapshot());
+        apply_figures(&mut record.download, &job, &job.monitor.snapshot());
         if !record.settled
             && let Some(filename) = &job.filename
         {
@@ -180,6 +186,11 @@ impl Actor {
                 row.error = None;
                 row.start_at = None;
                 row.finished_at = Some(now());
+                row.live = false;
+                if row.recorded_s.is_some() {
+                    row.recorded_s = finished.duration.map(|duration| duration.as_secs());
+                }
+                row.lacks.clone_from(&finished.lacks);
                 if finished.quality.is_some() {
                     row.quality.clone_from(&finished.quality);
                 }
@@ -265,14 +276,18 @@ impl Actor {
                 job.meter.sample(job.started.elapsed(), snapshot.received);
             }
             let mut row = record.download.clone();
-            apply_figures(&mut row, &snapshot);
+            if snapshot.received > job.received_before {
+                job.since.get_or_insert_with(Instant::now);
+            }
+            apply_figures(&mut row, job, &snapshot);
             if record.download.status == DownloadStatus::Downloading {
                 self.bus.send(&Event::Progress(Progress {
                     id: *id,
                     progress: (row.progress * 10.0).round() / 10.0,
                     speed: Some(job.meter.speed()),
-                    eta: job.meter.eta(snapshot.received, snapshot.total, snapshot.fraction),
+                    eta: eta(job, &snapshot),
                     received_bytes: Some(snapshot.received),
+                    recorded_s: row.recorded_s.filter(|_| row.live),
                     done: false,
                 }));
             }

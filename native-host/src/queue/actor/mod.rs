@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
-use weir_engine::{Engine, RateLimit, Snapshot};
+use weir_engine::{Engine, Phase, RateLimit, Snapshot};
 use weir_protocol::{Download, DownloadId, DownloadStatus, Event};
 
 use super::job::{Job, Report};
@@ -216,9 +216,9 @@ impl Actor {
             && let Some(job) = self.jobs.get(&download.id)
         {
             let snapshot = job.monitor.snapshot();
-            apply_figures(&mut download, &snapshot);
+            apply_figures(&mut download, job, &snapshot);
             download.speed = job.meter.speed();
-            download.eta = job.meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
+            download.eta = eta(job, &snapshot);
             download.connections = snapshot.connections;
         }
         download
@@ -229,7 +229,7 @@ impl Actor {
         if download.status.is_running()
             && let Some(job) = self.jobs.get(&download.id)
         {
-            apply_figures(download, &job.monitor.snapshot());
+            apply_figures(download, job, &job.monitor.snapshot());
         }
     }
 }
@@ -265,8 +265,22 @@ async fn tick_when(tick: &mut Interval, wanted: bool) {
     }
 }
 
-fn apply_figures(download: &mut Download, snapshot: &Snapshot) {
+/// Seconds left; of what goes on nobody knows.
+fn eta(job: &Job, snapshot: &Snapshot) -> Option<u64> {
+    if snapshot.live { None } else { job.meter.eta(snapshot.received, snapshot.total, snapshot.fraction) }
+}
+
+fn apply_figures(download: &mut Download, job: &Job, snapshot: &Snapshot) {
     download.received_bytes = snapshot.received;
+    // What it was before holds until the server has answered.
+    if snapshot.phase != Phase::Resolving {
+        download.live = snapshot.live;
+    }
+    if snapshot.live {
+        download.recorded_s = Some(job.recorded_s());
+        download.progress = 0.0;
+        return;
+    }
     if snapshot.total.is_some() {
         download.total_bytes = snapshot.total;
     }
