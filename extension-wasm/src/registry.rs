@@ -26,7 +26,7 @@ pub const MAX_CARDS: usize = 200;
 /// Something met in a tab.
 #[derive(Debug, Clone)]
 pub struct Hit {
-    /// `Hls`, `Media`, `File` or `ForeignManifest`; anything else is ignored.
+    /// `Hls`, `Dash`, `Media`, `File` or `ForeignManifest`; anything else is ignored.
     pub what: What,
     /// Address as asked for.
     pub url: String,
@@ -150,6 +150,13 @@ impl Registry {
         let kind = match hit.what {
             What::Hls => DownloadKind::Hls,
             What::Media | What::File => DownloadKind::File,
+            What::Dash => {
+                // Its pieces lie beside it; the daemon reads what is in it.
+                if self.entry(tab_id).foreign_manifest(&hit.final_url) {
+                    self.change(tab_id);
+                }
+                DownloadKind::Dash
+            }
             What::ForeignManifest => {
                 if self.entry(tab_id).foreign_manifest(&hit.final_url) {
                     self.change(tab_id);

@@ -200,6 +200,7 @@ impl Book {
         download.progress = progress.progress;
         download.speed = progress.speed.unwrap_or(0);
         download.eta = progress.eta;
+        download.recorded_s = progress.recorded_s.or(download.recorded_s);
         if let Some(received) = progress.received_bytes {
             download.received_bytes = received;
         }
@@ -421,6 +422,7 @@ pub(crate) mod tests {
             speed: Some(10),
             eta: Some(5),
             received_bytes: Some(100),
+            recorded_s: None,
             done: false,
         };
         let change = book.apply(Event::Progress(tick));

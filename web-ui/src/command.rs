@@ -3,7 +3,7 @@
 //! Pure. Invariant: the accessible name of every button is the contract's (`Pause NAME` and the like), and a
 //! command is offered only where the daemon allows it.
 
-use weir_protocol::{Download, DownloadStatus};
+use weir_protocol::{Action, Download, DownloadStatus, Finish};
 
 /// One button of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +18,10 @@ pub enum Command {
     Retry,
     /// Give up; partial files go.
     Cancel,
+    /// End a recording and keep it.
+    Finish,
+    /// Take what can be had, and leave out what is lost.
+    Keep,
     /// Open the finished file with the desktop's program for it.
     Open,
     /// Open its folder.
@@ -26,8 +30,17 @@ pub enum Command {
 
 impl Command {
     /// In the order of a row's buttons.
-    pub const ALL: [Self; 7] =
-        [Self::Pause, Self::Resume, Self::Start, Self::Retry, Self::Open, Self::Show, Self::Cancel];
+    pub const ALL: [Self; 9] = [
+        Self::Finish,
+        Self::Pause,
+        Self::Resume,
+        Self::Start,
+        Self::Retry,
+        Self::Keep,
+        Self::Open,
+        Self::Show,
+        Self::Cancel,
+    ];
 
     /// Last part of the route.
     #[must_use]
@@ -37,6 +50,7 @@ impl Command {
             Self::Resume | Self::Start => "resume",
             Self::Retry => "retry",
             Self::Cancel => "cancel",
+            Self::Finish | Self::Keep => "finish",
             Self::Open => "open",
             Self::Show => "show",
         }
@@ -51,6 +65,8 @@ impl Command {
             Self::Start => "Start now",
             Self::Retry => "Retry",
             Self::Cancel => "Cancel",
+            Self::Finish => "Stop and keep",
+            Self::Keep => "Keep what is there",
             Self::Open => "Open",
             Self::Show => "Show in folder",
         }
@@ -62,13 +78,14 @@ impl Command {
         match self {
             Self::Show => format!("Show {file} in folder"),
             Self::Start => format!("Start {file} now"),
+            Self::Keep => format!("Keep what is there of {file}"),
             other => format!("{} {file}", other.label()),
         }
     }
 
     /// Whether the button is there. A row that waits for a time offers to start now, in place of a pause.
     #[must_use]
-    pub const fn is_offered(self, row: &Download) -> bool {
+    pub fn is_offered(self, row: &Download) -> bool {
         let (status, waits) = (row.status, row.waits());
         match self {
             Self::Pause => status.can_pause() && !waits,
@@ -76,6 +93,12 @@ impl Command {
             Self::Start => waits,
             Self::Retry => status.can_retry(),
             Self::Cancel => status.can_cancel(),
+            Self::Finish => row.finish() == Some(Finish::EndRecording),
+            // A pause is not yet a wish to do without the rest.
+            Self::Keep => {
+                let lost = row.error.as_ref().is_some_and(|error| error.action == Some(Action::KeepPartial));
+                row.finish() == Some(Finish::KeepPartial) && (row.live || lost)
+            }
             Self::Open => matches!(status, DownloadStatus::Completed) && row.openable,
             Self::Show => matches!(status, DownloadStatus::Completed),
         }
@@ -99,15 +122,35 @@ mod tests {
     fn names_are_the_contract() {
         let names: Vec<String> = Command::ALL.into_iter().map(|command| command.name("a.mp4")).collect();
         let contract = [
+            "Stop and keep a.mp4",
             "Pause a.mp4",
             "Resume a.mp4",
             "Start a.mp4 now",
             "Retry a.mp4",
+            "Keep what is there of a.mp4",
             "Open a.mp4",
             "Show a.mp4 in folder",
             "Cancel a.mp4",
         ];
         assert_eq!(names, contract);
+    }
+
+    #[test]
+    fn a_recording_can_be_stopped_and_a_stream_with_a_loss_kept() {
+        use Command::{Cancel, Finish, Keep, Pause, Resume, Retry};
+        let stream = |status| Download { kind: weir_protocol::DownloadKind::Hls, ..download(1, status) };
+        let live = |status| Download { live: true, ..stream(status) };
+        assert_eq!(offered_by(&live(DownloadStatus::Downloading)), [Finish, Pause, Cancel]);
+        assert_eq!(offered_by(&live(DownloadStatus::Paused)), [Resume, Keep, Cancel]);
+        assert_eq!(offered_by(&stream(DownloadStatus::Paused)), [Resume, Cancel]);
+        let mut failed = stream(DownloadStatus::Error);
+        assert_eq!(offered_by(&failed), [Retry, Cancel]);
+        failed.error = Some(weir_protocol::ErrorInfo {
+            code: "segment_missing".into(),
+            message: "m".into(),
+            action: Some(Action::KeepPartial),
+        });
+        assert_eq!(offered_by(&failed), [Retry, Keep, Cancel]);
     }
 
     #[test]

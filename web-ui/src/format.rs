@@ -3,7 +3,7 @@
 //! Pure; never touches the DOM. Invariant: what is said is never more than what is known: an unknown size
 //! gives no percentage, and no figure reaches "100 %" before the download is completed.
 
-use weir_protocol::{Download, DownloadKind, DownloadStatus, Variant};
+use weir_protocol::{Download, DownloadKind, DownloadStatus, Rendition, Variant};
 
 const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
 
@@ -86,6 +86,12 @@ pub fn duration(milliseconds: u64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// How long a live stream has been recorded: `0:12:30`, so that it is no time of day and no time left.
+#[must_use]
+pub fn recorded(seconds: u64) -> String {
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// Whole percent, 0–100, rounded down: 99.9 is not yet 100.
 #[must_use]
 pub fn percent(progress: f64) -> u8 {
@@ -129,6 +135,15 @@ pub const fn kind(kind: DownloadKind) -> &'static str {
     }
 }
 
+/// Name of where a download stands, for a person.
+#[must_use]
+pub const fn state(download: &Download) -> &'static str {
+    match download.status {
+        DownloadStatus::Downloading if download.live => "Recording",
+        other => status(other),
+    }
+}
+
 /// What a screen reader says of a bar: `42 %, 3.1 MB/s, 2 min left`.
 #[must_use]
 pub fn bar_text(download: &Download) -> String {
@@ -156,6 +171,11 @@ pub fn bar_text(download: &Download) -> String {
 pub fn facts(download: &Download, brief: bool) -> Vec<String> {
     let mut facts = Vec::with_capacity(4);
     match download.status {
+        DownloadStatus::Downloading if download.live => {
+            facts.push(format!("Recording {}", recorded(download.recorded_s.unwrap_or(0))));
+            facts.push(bytes(download.received_bytes));
+            facts.push(speed(download.speed));
+        }
         DownloadStatus::Downloading => {
             let share = bar_value(download).map(|value| format!("{value} %"));
             let known = share.is_some();
@@ -167,10 +187,14 @@ pub fn facts(download: &Download, brief: bool) -> Vec<String> {
             facts.extend(download.eta.map(time_left));
         }
         DownloadStatus::Completed => {
+            facts.extend(download.lacks.as_ref().map(|_| "Partial".to_owned()));
             facts.push(bytes(download.total_bytes.unwrap_or(download.received_bytes)));
         }
         DownloadStatus::Paused | DownloadStatus::Error | DownloadStatus::Finishing => {
             facts.push(status(download.status).to_owned());
+            if download.live {
+                facts.extend(download.recorded_s.map(|seconds| format!("{} recorded", recorded(seconds))));
+            }
             if download.received_bytes > 0 {
                 facts.push(amount(download));
             }
@@ -182,10 +206,19 @@ pub fn facts(download: &Download, brief: bool) -> Vec<String> {
 
 /// `12.4 MB of 30.0 MB`, or what is there while the whole is unknown.
 fn amount(download: &Download) -> String {
-    match download.total_bytes {
-        Some(total) => format!("{} of {}", bytes(download.received_bytes), bytes(total)),
-        None => bytes(download.received_bytes),
+    match (download.total_bytes, estimated_total(download)) {
+        (Some(total), _) => format!("{} of {}", bytes(download.received_bytes), bytes(total)),
+        (None, Some(total)) => format!("{} of about {}", bytes(download.received_bytes), bytes(total)),
+        (None, None) => bytes(download.received_bytes),
     }
+}
+
+/// What a stream will come to if the rest is like what is there; none before that can be told.
+fn estimated_total(download: &Download) -> Option<u64> {
+    const ENOUGH: f64 = 5.0;
+    let known = download.kind.is_segmented() && !download.live && download.progress >= ENOUGH;
+    (known && download.progress < 100.0)
+        .then(|| (download.received_bytes as f64 * 100.0 / download.progress) as u64)
 }
 
 /// One entry of a quality list: `1080p · about 640 MB`.
@@ -195,6 +228,25 @@ pub fn variant(variant: &Variant) -> String {
         Some(size) => format!("{} · about {}", variant.label, bytes(size)),
         None => variant.label.clone(),
     }
+}
+
+/// Languages to choose from, as the value that chooses each and what a person reads, each once; `nothing` is what no
+/// choice is called. What names no language cannot be asked for by one.
+#[must_use]
+pub fn languages(renditions: &[Rendition], nothing: &str) -> Vec<(String, String)> {
+    let mut choices = vec![(String::new(), nothing.to_owned())];
+    for rendition in renditions {
+        let Some(language) = rendition.language.as_ref().filter(|language| !language.is_empty()) else {
+            continue;
+        };
+        if choices.iter().any(|(known, _)| known.eq_ignore_ascii_case(language)) {
+            continue;
+        }
+        let named = !rendition.name.is_empty() && !rendition.name.eq_ignore_ascii_case(language);
+        let text = if named { format!("{} ({language})", rendition.name) } else { language.clone() };
+        choices.push((language.clone(), text));
+    }
+    choices
 }
 
 /// Host of an address, for a line of its own; none when it has no host.
@@ -367,6 +419,48 @@ mod tests {
 
         row.status = DownloadStatus::Paused;
         assert_eq!(bar_text(&row), "10 %, paused");
+    }
+
+    #[test]
+    fn every_language_is_offered_once_under_its_name() {
+        let rendition = |language: &str, name: &str| Rendition {
+            id: String::new(),
+            language: Some(language.to_owned()).filter(|language| !language.is_empty()),
+            name: name.to_owned(),
+            default: false,
+            forced: false,
+            codecs: None,
+        };
+        let all = [
+            rendition("de", "Deutsch"),
+            rendition("DE", "Audiodeskription"),
+            rendition("", "?"),
+            rendition("en", "en"),
+        ];
+        let choices = languages(&all, "None");
+        let shown: Vec<(&str, &str)> =
+            choices.iter().map(|(value, text)| (value.as_str(), text.as_str())).collect();
+        assert_eq!(shown, [("", "None"), ("de", "Deutsch (de)"), ("en", "en")]);
+    }
+
+    #[test]
+    fn a_recording_claims_no_share_and_a_stream_no_more_than_a_guess() {
+        let mut row = download(1, DownloadStatus::Downloading);
+        row.kind = DownloadKind::Hls;
+        (row.total_bytes, row.progress, row.received_bytes, row.speed) = (None, 25.0, 10_000_000, 1_000_000);
+        assert_eq!(facts(&row, false), ["25 %", "10.0 MB of about 40.0 MB", "1.0 MB/s"]);
+        row.progress = 2.0;
+        assert_eq!(facts(&row, false), ["2 %", "10.0 MB", "1.0 MB/s"]);
+        (row.live, row.recorded_s, row.progress) = (true, Some(750), 0.0);
+        for brief in [true, false] {
+            assert_eq!(facts(&row, brief), ["Recording 0:12:30", "10.0 MB", "1.0 MB/s"]);
+        }
+        assert_eq!(state(&row), "Recording");
+        row.status = DownloadStatus::Paused;
+        assert_eq!(facts(&row, true), ["Paused", "0:12:30 recorded", "10.0 MB"]);
+        row.status = DownloadStatus::Completed;
+        (row.live, row.lacks) = (false, Some("2 of 9 segments.".to_owned()));
+        assert_eq!(facts(&row, true), ["Partial", "10.0 MB"]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! One stream of this page: what it is, its qualities, one button.
 //!
-//! Invariant: without a usable host the button copies the address instead; nothing offers what cannot work.
+//! Owns the question to the daemon about a manifest the worker does not read. Invariant: without a usable host the button copies the address instead; nothing offers what cannot work.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use weir_protocol::ErrorInfo;
+use weir_protocol::{ErrorInfo, Meta};
 use weir_web::client::{Client, Failure};
 use weir_web::components::{Icon, copy_button, error_note, icon};
 use weir_web::{browser, format};
@@ -30,8 +30,13 @@ enum Ask {
 
 /// The card of the stream with this id.
 pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
-    let stream =
+    let found =
         Memo::new(move |_| popup.tab.with(|tab| tab.streams.iter().find(|stream| stream.id == id).cloned()));
+    let answer = RwSignal::new(None::<Result<Meta, ErrorInfo>>);
+    look(popup, found, answer);
+    let stream = Memo::new(move |_| {
+        answer.with(|answer| found.get().map(|stream| order::told(stream, answer.as_ref())))
+    });
     let of = move |read: fn(&Stream) -> String| {
         stream.with(|stream| stream.as_ref().map(read)).unwrap_or_default()
     };
@@ -62,11 +67,8 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
         None => (ask.get() == Ask::Added && !known.get()).then(|| ("Added".to_owned(), "chip chip-known")),
     };
     // What the host would only refuse.
-    let refused = Memo::new(move |_| match () {
-        () if protected.get() => Some("Copy protection (DRM): Weir leaves it alone."),
-        () if live.get() => Some("Live streams cannot be downloaded yet."),
-        () => None,
-    });
+    let refused =
+        Memo::new(move |_| protected.get().then_some("Copy protection (DRM): Weir leaves it alone."));
 
     let download = move |_| {
         let Some(stream) = stream.get_untracked() else { return };
@@ -97,6 +99,7 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
 
     let unusable = Memo::new(move |_| popup.host.with(super::host::Host::is_unusable));
     let busy = Memo::new(move |_| ask.get() == Ask::Asking);
+    let verb = move || if live.get() { "Record" } else { "Download" };
     let again = Memo::new(move |_| fate.get().is_some());
     let button = move || {
         if refused.get().is_some() {
@@ -112,13 +115,13 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
                     type="button"
                     class="button"
                     class:button-primary=move || !again.get()
-                    aria-label=move || format!("Download {}", name.get())
+                    aria-label=move || format!("{} {}", verb(), name.get())
                     aria-busy=move || busy.get().then_some("true")
                     aria-disabled=move || busy.get().then_some("true")
                     on:click=download
                 >
-                    {icon(|| Icon::Save)}
-                    <span>{move || if busy.get() { "Starting…" } else { "Download" }}</span>
+                    {icon(move || if live.get() { Icon::Record } else { Icon::Save })}
+                    <span>{move || if busy.get() { "Starting…" } else { verb() }}</span>
                 </button>
             }
             .into_any(),
@@ -146,6 +149,24 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
             {error}
         </article>
     }
+}
+
+/// Has the daemon look at what the worker cannot read, once it is there to be asked.
+fn look(popup: Popup, stream: Memo<Option<Stream>>, answer: RwSignal<Option<Result<Meta, ErrorInfo>>>) {
+    let asked = StoredValue::new(false);
+    Effect::new(move || {
+        let Some(client) = popup.store.client.get() else { return };
+        let Some(question) = stream.with(|stream| stream.as_ref().and_then(order::question)) else { return };
+        if asked.get_value() {
+            return;
+        }
+        asked.set_value(true);
+        spawn_local(async move {
+            let outcome = client.meta(&question).await.map_err(|failure| failure.info());
+            // The card may have left meanwhile.
+            let _ = answer.try_set(Some(outcome));
+        });
+    });
 }
 
 fn copy_link(

@@ -3,7 +3,9 @@
 //! Pure. Invariant: a protected stream is never ordered; everything the browser sent with the first request goes
 //! along, because a server may refuse the address without it.
 
-use weir_protocol::{Download, DownloadKind, DownloadStatus, NewDownload};
+use weir_protocol::{
+    Download, DownloadKind, DownloadStatus, ErrorInfo, Meta, MetaRequest, NewDownload, code,
+};
 use weir_web::format;
 
 use crate::stream::Stream;
@@ -11,7 +13,7 @@ use crate::stream::Stream;
 /// The order for this stream in this quality (a variant's id; none leaves the choice to the daemon).
 #[must_use]
 pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
-    let page = stream.kind == DownloadKind::Hls;
+    let page = stream.kind != DownloadKind::File;
     NewDownload {
         url: stream.url.clone(),
         kind: Some(stream.kind),
@@ -26,6 +28,32 @@ pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
         page_url: Some(stream.page_url.clone()).filter(|address| format::is_web(address)),
         ..NewDownload::default()
     }
+}
+
+/// The stream with what the daemon found out about it, when the worker cannot read its manifest.
+#[must_use]
+pub(super) fn told(mut stream: Stream, answer: Option<&Result<Meta, ErrorInfo>>) -> Stream {
+    match answer {
+        Some(Ok(meta)) => {
+            stream.duration_ms = meta.duration_ms;
+            stream.live = meta.live;
+            stream.variants.clone_from(&meta.variants);
+        }
+        Some(Err(error)) => stream.protected |= error.code == code::DRM_PROTECTED,
+        None => {}
+    }
+    stream
+}
+
+/// What the daemon is to find out about a stream; none when the worker has done so.
+#[must_use]
+pub(super) fn question(stream: &Stream) -> Option<MetaRequest> {
+    (stream.kind == DownloadKind::Dash).then(|| MetaRequest {
+        url: stream.url.clone(),
+        headers: stream.headers.clone(),
+        cookies: stream.cookies.clone(),
+        referer: stream.referer.clone(),
+    })
 }
 
 /// The line under a stream's name.
@@ -96,7 +124,9 @@ pub(super) fn flag(download: &Download) -> (String, &'static str) {
 
 fn state(download: &Download) -> String {
     match download.status {
+        DownloadStatus::Completed if download.lacks.is_some() => "Downloaded in part".to_owned(),
         DownloadStatus::Completed => "Downloaded".to_owned(),
+        DownloadStatus::Downloading if download.live => "Recording".to_owned(),
         DownloadStatus::Downloading => match format::bar_value(download) {
             Some(value) => format!("Downloading {value} %"),
             None => "Downloading".to_owned(),
@@ -155,6 +185,36 @@ mod tests {
         assert_eq!(order.referer.as_deref(), Some("https://example/"));
         assert_eq!(order.page_url.as_deref(), Some("https://example/talk"));
         assert_eq!(order.headers.len(), 1);
+    }
+
+    #[test]
+    fn the_daemon_tells_what_the_worker_cannot_read() {
+        assert_eq!(question(&stream(DownloadKind::Hls)), None);
+        let dash = stream(DownloadKind::Dash);
+        let asked = question(&dash).unwrap();
+        assert_eq!((asked.url.as_str(), asked.cookies.as_deref()), ("https://cdn.example/a", Some("a=b")));
+        let meta = Meta {
+            url: dash.url.clone(),
+            kind: DownloadKind::Dash,
+            title: None,
+            filename: "a.mp4".to_owned(),
+            duration_ms: Some(60_000),
+            thumbnail: None,
+            total_bytes: None,
+            content_type: None,
+            resumable: true,
+            live: false,
+            variants: vec![variant("1080p"), variant("720p")],
+            audio: Vec::new(),
+            subtitles: Vec::new(),
+        };
+        assert_eq!(told(dash.clone(), None), dash);
+        let known = told(dash.clone(), Some(&Ok(meta)));
+        assert_eq!((facts(&known).as_str(), known.variants.len()), ("DASH stream · 1:00", 2));
+        let refused = |code: &str| Err(ErrorInfo { code: code.into(), message: "m".into(), action: None });
+        assert!(told(dash.clone(), Some(&refused(code::DRM_PROTECTED))).protected);
+        assert_eq!(told(dash.clone(), Some(&refused(code::TIMEOUT))), dash);
+        assert_eq!(order(&dash, None).filename.as_deref(), Some("A talk.mp4"));
     }
 
     #[test]

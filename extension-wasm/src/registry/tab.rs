@@ -29,7 +29,7 @@ pub struct Notes {
     pub(crate) next: u32,
     /// One for each card, in the same order.
     pub(crate) cards: Vec<Note>,
-    /// Folders of DASH and other manifests: what scripts fetch from there are pieces.
+    /// Folders of manifests the worker does not read, DASH for one: what scripts fetch from there are pieces.
     pub(crate) foreign: Vec<String>,
 }
 
@@ -259,7 +259,8 @@ impl Tab {
         let asked =
             |note: &Note| !note.navigation && document.is_some() && note.document.as_deref() == document;
         self.take(|_, note| !(asked(note) || note.navigation && note.keys.contains(&key)));
-        self.notes.foreign.clear();
+        let kept = self.shown.streams.iter().filter(|stream| stream.kind == DownloadKind::Dash);
+        self.notes.foreign = kept.map(|stream| fold::folder(&stream.url)).collect();
         url.clone_into(&mut self.shown.page_url);
         self.shown.page_title = None;
         // They were met under the name of the page before.

@@ -201,9 +201,11 @@ fn what_lies_beside_a_dash_manifest_is_folded() {
     let mut registry = registry();
     added(registry.hit(1, hit(What::Media, "https://cdn.test/d/audio/1.mp4")));
     added(registry.hit(1, element("https://cdn.test/d/trailer.mp4")));
-    assert_eq!(registry.hit(1, hit(What::ForeignManifest, "https://cdn.test/d/x.mpd?t=1")), Outcome::Known);
+    let outcome = registry.hit(1, hit(What::Dash, "https://cdn.test/d/x.mpd?t=1"));
+    assert!(matches!(outcome, Outcome::Added(_)), "{outcome:?}");
+    assert_eq!(registry.hit(1, hit(What::Dash, "https://cdn.test/d/x.mpd?t=1")), Outcome::Known);
     assert_eq!(registry.hit(1, hit(What::Media, "https://cdn.test/d/video/2.mp4")), Outcome::Known);
-    assert_eq!(urls(&registry), ["https://cdn.test/d/trailer.mp4"]);
+    assert_eq!(urls(&registry), ["https://cdn.test/d/trailer.mp4", "https://cdn.test/d/x.mpd?t=1"]);
     added(registry.hit(1, hit(What::Media, "https://cdn.test/music.mp3")));
 }
 

@@ -7,9 +7,9 @@
 mod tables;
 
 use tables::{
-    ARCHIVE_AND_DOCUMENT_EXTENSIONS, ARCHIVE_AND_DOCUMENT_TYPES, FOREIGN_MANIFEST_TYPES, GENERIC_TYPES,
-    HLS_TYPES, MEDIA_EXTENSIONS, PLAYLIST_STEMS, SEGMENT_EXTENSIONS, SEGMENT_STEMS, SEGMENT_TYPES,
-    SUBTITLE_TYPES,
+    ARCHIVE_AND_DOCUMENT_EXTENSIONS, ARCHIVE_AND_DOCUMENT_TYPES, DASH_TYPES, FOREIGN_MANIFEST_TYPES,
+    GENERIC_TYPES, HLS_TYPES, MEDIA_EXTENSIONS, PLAYLIST_STEMS, SEGMENT_EXTENSIONS, SEGMENT_STEMS,
+    SEGMENT_TYPES, SUBTITLE_TYPES,
 };
 
 /// Media smaller than this is a beacon, an interface sound or a silent loop.
@@ -53,7 +53,9 @@ pub enum What {
     Hls,
     /// Perhaps a disguised HLS playlist: its body must begin with `#EXTM3U` to be one.
     MaybeHls,
-    /// A manifest Weir cannot fetch yet (DASH, Smooth Streaming, HDS): known, so that its pieces are folded.
+    /// A DASH manifest (ISO/IEC 23009-1), whatever its profile.
+    Dash,
+    /// A manifest Weir cannot fetch (Smooth Streaming, HDS): known, so that its pieces are folded.
     ForeignManifest,
     /// One audio or video file.
     Media,
@@ -80,6 +82,9 @@ pub fn classify(response: &Response<'_>) -> What {
 
     if let Some(playlist) = playlist(response, essence, extension, name) {
         return playlist;
+    }
+    if is_dash(essence, extension) {
+        return What::Dash;
     }
     if is_foreign_manifest(response.url, essence, extension) {
         return What::ForeignManifest;
@@ -192,16 +197,23 @@ fn playlist(response: &Response<'_>, essence: &str, extension: &str, name: &str)
     (disguisable && hinted && !SEGMENT_EXTENSIONS.contains(&extension)).then_some(What::MaybeHls)
 }
 
+fn is_textual(essence: &str) -> bool {
+    is_generic(essence) || matches!(essence, "text/xml" | "application/xml")
+}
+
+fn is_dash(essence: &str, extension: &str) -> bool {
+    DASH_TYPES.contains(&essence) || (extension == "mpd" && is_textual(essence))
+}
+
 fn is_foreign_manifest(url: &str, essence: &str, extension: &str) -> bool {
     if FOREIGN_MANIFEST_TYPES.contains(&essence) {
         return true;
     }
-    let textual = is_generic(essence) || matches!(essence, "text/xml" | "application/xml");
     let smooth = || {
         let path = path(url).to_ascii_lowercase();
         path.ends_with(".ism/manifest") || path.ends_with(".isml/manifest")
     };
-    textual && (matches!(extension, "mpd" | "f4m") || smooth())
+    is_textual(essence) && (extension == "f4m" || smooth())
 }
 
 /// Scripts get JSON and text marked as attachments so that browsers do not render them: those are no files.

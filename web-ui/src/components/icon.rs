@@ -9,6 +9,10 @@ use leptos::prelude::*;
 pub enum Icon {
     /// Two bars.
     Pause,
+    /// A dot in a circle.
+    Record,
+    /// A square.
+    Stop,
     /// A triangle.
     Resume,
     /// A turning arrow.
@@ -51,6 +55,10 @@ impl Icon {
     const fn path(self) -> &'static str {
         match self {
             Self::Pause => "M8 5v14M16 5v14",
+            Self::Record => {
+                "M12 20.500a8.500 8.500 0 1 0 0-17 8.500 8.500 0 0 0 0 17zM12 14.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5z"
+            }
+            Self::Stop => "M6.5 6.5h11v11h-11z",
             Self::Resume => "M8 5l11 7-11 7z",
             Self::Retry => "M20 11.5a8 8 0 1 1-2.6-5.4L20 8.5M20 3.5v5h-5",
             Self::Cancel => "M6 6l12 12M18 6 6 18",

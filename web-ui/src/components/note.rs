@@ -10,10 +10,12 @@ use crate::format;
 pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl IntoView + use<E> {
     let message = error.message.clone();
     let whole = message.clone();
+    let command = matches!(error.action, Some(Action::InstallYtDlp))
+        .then(|| view! { " In a terminal: "<code>"weir tools install yt-dlp"</code> });
     view! {
         <div class="note note-error">
             {icon(|| Icon::Warning)}
-            <p title=whole><bdi dir="auto">{message}</bdi></p>
+            <p title=whole><bdi dir="auto">{message}</bdi>{command}</p>
             {extra}
         </div>
     }
@@ -26,6 +28,17 @@ pub fn waiting_note(message: String, failed: bool) -> impl IntoView {
         <div class="note note-wait" class:note-again=failed>
             {icon(|| Icon::Clock)}
             <p title=whole><bdi dir="auto">{message}</bdi></p>
+        </div>
+    }
+}
+
+/// What a finished file lacks.
+pub(super) fn lacks_note(lacks: String) -> impl IntoView {
+    let whole = lacks.clone();
+    view! {
+        <div class="note note-lacks">
+            {icon(|| Icon::Warning)}
+            <p title=whole><bdi dir="auto">{lacks}</bdi></p>
         </div>
     }
 }

@@ -9,7 +9,7 @@ use weir_protocol::{Download, DownloadId, DownloadStatus};
 
 use super::bar::progress_bar;
 use super::icon::{Icon, icon};
-use super::note::{error_note, page_link, waiting_note};
+use super::note::{error_note, lacks_note, page_link, waiting_note};
 use super::wait::wait;
 use crate::command::Command;
 use crate::store::Store;
@@ -40,7 +40,7 @@ pub fn download_row<V: IntoView + 'static>(
 ) -> impl IntoView {
     let name = name_of(store, id);
     let status = Memo::new(move |_| store.with_row(id, |row| row.status));
-    let barred = Memo::new(move |_| status.get().is_some_and(has_bar));
+    let barred = Memo::new(move |_| store.with_row(id, has_bar) == Some(true));
     view! {
         <div class="row" data-status=move || status.get().map(DownloadStatus::as_str)>
             <div class="row-main">
@@ -50,6 +50,7 @@ pub fn download_row<V: IntoView + 'static>(
                 {notes(store, id)}
             </div>
             <div class="row-buttons">
+                {slot(store, id, name, &[Command::Finish, Command::Keep])}
                 {slot(
                     store,
                     id,
@@ -86,8 +87,10 @@ fn title(store: Store, id: DownloadId, place: Place, name: Memo<String>) -> impl
     }
 }
 
-const fn has_bar(status: DownloadStatus) -> bool {
-    status.is_active() || matches!(status, DownloadStatus::Paused | DownloadStatus::Error)
+/// A recording has none: there is no end to measure by.
+const fn has_bar(row: &Download) -> bool {
+    let open = row.status.is_active() || matches!(row.status, DownloadStatus::Paused | DownloadStatus::Error);
+    open && (!row.live || matches!(row.status, DownloadStatus::Finishing))
 }
 
 fn facts(
@@ -152,6 +155,8 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
             })
             .flatten()
     });
+    let keep = Memo::new(move |_| store.with_row(id, |row| Command::Keep.is_offered(row)) == Some(true));
+    let lacks = Memo::new(move |_| store.with_row(id, |row| row.lacks.clone()).flatten());
     let notice = Memo::new(move |_| store.notice(id));
     let waiting = wait(store, id);
     move || {
@@ -165,9 +170,28 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
         if let Some((waiting, failed)) = waiting.get() {
             return Some(waiting_note(waiting, failed).into_any());
         }
+        if let Some(lacks) = lacks.get() {
+            return Some(lacks_note(lacks).into_any());
+        }
         let (error, page_url) = failed.get()?;
         let link = page_link(&error, page_url.as_deref());
-        Some(error_note(&error, link).into_any())
+        let keep = keep.get().then(|| keep_button(store, id));
+        Some(error_note(&error, (link, keep)).into_any())
+    }
+}
+
+/// Beside the failure it answers, because no picture says this.
+fn keep_button(store: Store, id: DownloadId) -> impl IntoView {
+    let name = name_of(store, id);
+    view! {
+        <button
+            type="button"
+            class="note-action"
+            aria-label=move || Command::Keep.name(&name.get())
+            on:click=move |_| store.command(id, Command::Keep)
+        >
+            {Command::Keep.label()}
+        </button>
     }
 }
 
@@ -177,6 +201,8 @@ const fn picture(command: Command) -> Icon {
         Command::Resume | Command::Start => Icon::Resume,
         Command::Retry => Icon::Retry,
         Command::Cancel => Icon::Cancel,
+        Command::Finish => Icon::Stop,
+        Command::Keep => Icon::Done,
         Command::Open => Icon::Open,
         Command::Show => Icon::Folder,
     }
@@ -185,7 +211,12 @@ const fn picture(command: Command) -> Icon {
 /// A button for whichever of these commands the row allows.
 fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: &'static [Command]) -> impl IntoView {
     let offered = Memo::new(move |_| {
-        store.with_row(id, |row| commands.iter().copied().find(|command| command.is_offered(row))).flatten()
+        let offered = |row: &Download| commands.iter().copied().find(|command| command.is_offered(row));
+        // A failed one offers it in its note.
+        let noted = |row: &Download| row.status == DownloadStatus::Error;
+        store
+            .with_row(id, |row| offered(row).filter(|command| *command != Command::Keep || !noted(row)))
+            .flatten()
     });
     // The last one keeps its face while the button hides, so nothing flickers in between.
     let face = move || offered.get().or_else(|| commands.first().copied()).unwrap_or(Command::Cancel);

@@ -28,11 +28,19 @@ enum Step {
     Failed(ErrorInfo),
 }
 
+/// What was chosen among what is there; empty is as the stream has it.
+#[derive(Clone, Copy, Default)]
+struct Choice {
+    quality: RwSignal<String>,
+    audio: RwSignal<String>,
+    subtitles: RwSignal<String>,
+}
+
 pub(super) fn dialog(view: View) -> impl IntoView {
     let dialog = NodeRef::<Dialog>::new();
     let input = NodeRef::<Input>::new();
     let step = RwSignal::new(Step::Address);
-    let quality = RwSignal::new(String::new());
+    let choice = Choice::default();
     show_modal_when(dialog, move || view.adding.get());
     let address =
         move || input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
@@ -40,8 +48,8 @@ pub(super) fn dialog(view: View) -> impl IntoView {
     let submit = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         match step.get_untracked() {
-            Step::Found(meta) => spawn_local(add(view, step, meta, quality)),
-            Step::Address | Step::Failed(_) => spawn_local(check(view.store, step, address(), quality)),
+            Step::Found(meta) => spawn_local(add(view, step, meta, choice)),
+            Step::Address | Step::Failed(_) => spawn_local(check(view.store, step, address(), choice)),
             Step::Checking | Step::Adding(_) => {}
         }
     };
@@ -75,17 +83,21 @@ pub(super) fn dialog(view: View) -> impl IntoView {
                 <div class="found" aria-live="polite">
                     {move || match step.get() {
                         Step::Address => view! {
-                            <p class="hint">"A file or an HLS playlist. Weir looks at it first and shows what is there."</p>
+                            <p class="hint">"A file, an HLS or DASH stream, or a page with a video. Weir looks at it first and shows what is there."</p>
                         }.into_any(),
                         Step::Checking => view! { <p class="hint">"Asking the server…"</p> }.into_any(),
-                        Step::Found(meta) | Step::Adding(meta) => found(&meta, quality).into_any(),
+                        Step::Found(meta) | Step::Adding(meta) => found(&meta, choice).into_any(),
                         Step::Failed(error) => error_note(&error, ()).into_any(),
                     }}
                 </div>
                 <div class="dialog-buttons">
                     <button type="button" class="button" on:click=move |_| close()>"Close"</button>
                     <button type="submit" class="button button-primary" aria-disabled=move || waiting.get().then_some("true")>
-                        {move || if ready.get() { "Add" } else { "Check" }}
+                        {move || match step.get() {
+                            Step::Found(meta) | Step::Adding(meta) if meta.live => "Record",
+                            _ if ready.get() => "Add",
+                            _ => "Check",
+                        }}
                     </button>
                 </div>
             </form>
@@ -93,7 +105,7 @@ pub(super) fn dialog(view: View) -> impl IntoView {
     }
 }
 
-async fn check(store: Store, step: RwSignal<Step>, url: String, quality: RwSignal<String>) {
+async fn check(store: Store, step: RwSignal<Step>, url: String, choice: Choice) {
     step.set(Step::Checking);
     let request = MetaRequest { url, ..MetaRequest::default() };
     let outcome = match store.client.get_untracked() {
@@ -106,20 +118,24 @@ async fn check(store: Store, step: RwSignal<Step>, url: String, quality: RwSigna
     }
     step.set(match outcome {
         Ok(meta) => {
-            quality.set(meta.variants.first().map(|variant| variant.id.clone()).unwrap_or_default());
+            choice.quality.set(meta.variants.first().map(|variant| variant.id.clone()).unwrap_or_default());
+            choice.audio.set(String::new());
+            choice.subtitles.set(String::new());
             Step::Found(Box::new(meta))
         }
         Err(failure) => Step::Failed(failure.info()),
     });
 }
 
-async fn add(view: View, step: RwSignal<Step>, meta: Box<Meta>, quality: RwSignal<String>) {
-    let chosen = quality.get_untracked();
+async fn add(view: View, step: RwSignal<Step>, meta: Box<Meta>, choice: Choice) {
+    let chosen = |signal: RwSignal<String>| Some(signal.get_untracked()).filter(|value| !value.is_empty());
     let new = NewDownload {
         url: meta.url.clone(),
         kind: Some(meta.kind),
         title: meta.title.clone(),
-        quality: (!chosen.is_empty()).then_some(chosen),
+        quality: chosen(choice.quality),
+        audio_languages: chosen(choice.audio).into_iter().collect(),
+        subtitles: chosen(choice.subtitles).into_iter().collect(),
         ..NewDownload::default()
     };
     step.set(Step::Adding(meta));
@@ -134,7 +150,7 @@ async fn add(view: View, step: RwSignal<Step>, meta: Box<Meta>, quality: RwSigna
 }
 
 /// What is behind the address.
-fn found(meta: &Meta, quality: RwSignal<String>) -> impl IntoView + use<> {
+fn found(meta: &Meta, choice: Choice) -> impl IntoView + use<> {
     let name = meta.filename.clone();
     let mut facts = vec![format::kind(meta.kind).to_owned()];
     facts.extend(meta.duration_ms.map(format::duration));
@@ -145,28 +161,16 @@ fn found(meta: &Meta, quality: RwSignal<String>) -> impl IntoView + use<> {
     if !meta.resumable {
         facts.push("cannot be resumed".to_owned());
     }
-    let choice = (!meta.variants.is_empty()).then(|| {
-        let options = meta
-            .variants
-            .iter()
-            .map(|variant| {
-                let label = format::variant(variant);
-                view! { <option value=variant.id.clone()>{label}</option> }
-            })
-            .collect_view();
-        view! {
-            <label class="field">
-                <span>"Quality"</span>
-                <select
-                    class="select"
-                    aria-label=format!("Quality of {name}")
-                    on:change=move |event| quality.set(event_target_value(&event))
-                >
-                    {options}
-                </select>
-            </label>
-        }
-    });
+    let qualities = meta.variants.iter().map(|variant| (variant.id.clone(), format::variant(variant)));
+    let qualities = field("Quality", &name, qualities.collect(), choice.quality);
+    // One sound is no choice.
+    let audio = format::languages(&meta.audio, "As the stream has it");
+    let audio = (audio.len() > 2).then(|| field("Sound", &name, audio, choice.audio));
+    let mut subtitles = format::languages(&meta.subtitles, "None");
+    if subtitles.len() > 2 {
+        subtitles.push(("all".to_owned(), "All".to_owned()));
+    }
+    let subtitles = (subtitles.len() > 1).then(|| field("Subtitles", &name, subtitles, choice.subtitles));
     view! {
         <div class="found-card">
             {icon(|| Icon::Done)}
@@ -175,6 +179,31 @@ fn found(meta: &Meta, quality: RwSignal<String>) -> impl IntoView + use<> {
                 <p class="facts">{facts.join(" · ")}</p>
             </div>
         </div>
-        {choice}
+        {qualities}
+        {audio}
+        {subtitles}
     }
+}
+
+/// A choice among these values and what they are called; none when there is nothing to choose.
+fn field(
+    label: &'static str,
+    file: &str,
+    options: Vec<(String, String)>,
+    chosen: RwSignal<String>,
+) -> Option<impl IntoView + use<>> {
+    let name = format!("{label} of {file}");
+    let filled = !options.is_empty();
+    let options = options.into_iter().map(|(value, text)| view! { <option value=value>{text}</option> });
+    let options = options.collect_view();
+    filled.then(|| {
+        view! {
+            <label class="field">
+                <span>{label}</span>
+                <select class="select" aria-label=name on:change=move |event| chosen.set(event_target_value(&event))>
+                    {options}
+                </select>
+            </label>
+        }
+    })
 }

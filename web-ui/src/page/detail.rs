@@ -27,6 +27,7 @@ pub(super) fn dialog(view: View) -> impl IntoView {
             speed: 0,
             eta: None,
             connections: 0,
+            recorded_s: None,
             priority: 0,
             position: 0,
             rate_limit: None,
@@ -77,7 +78,7 @@ fn head(store: Store, download: &Download) -> impl IntoView + use<> {
 
 /// What changes all the time, in one line.
 fn state(download: &Download) -> String {
-    let mut state = vec![format::status(download.status).to_owned()];
+    let mut state = vec![format::state(download).to_owned()];
     state.extend(format::facts(download, false));
     // Those of a file are counted by its map, as they are now.
     if download.connections > 0 && download.kind != DownloadKind::File {
@@ -93,6 +94,7 @@ fn facts(store: Store, download: &Download) -> impl IntoView + use<> {
         ("Kind", Some(format::kind(download.kind).to_owned())),
         ("Quality", download.quality.clone()),
         ("Title", download.title.clone()),
+        ("Lacks", download.lacks.clone()),
         ("Size", download.total_bytes.map(format::bytes)),
         ("Folder", Some(format::folder(&download.path).to_owned())),
         ("Category", download.category.clone()),

@@ -18,14 +18,12 @@ pub(super) const HLS_TYPES: &[&str] = &[
     "vnd.apple.mpegurl",
 ];
 
-/// DASH, Smooth Streaming and HDS.
-pub(super) const FOREIGN_MANIFEST_TYPES: &[&str] = &[
-    "application/dash+xml",
-    "video/vnd.mpeg.dash.mpd",
-    "application/vnd.ms-sstr+xml",
-    "application/f4m",
-    "application/f4m+xml",
-];
+/// DASH.
+pub(super) const DASH_TYPES: &[&str] = &["application/dash+xml", "video/vnd.mpeg.dash.mpd"];
+
+/// Smooth Streaming and HDS.
+pub(super) const FOREIGN_MANIFEST_TYPES: &[&str] =
+    &["application/vnd.ms-sstr+xml", "application/f4m", "application/f4m+xml"];
 
 /// Types that say nothing, so that the name decides.
 pub(super) const GENERIC_TYPES: &[&str] = &[

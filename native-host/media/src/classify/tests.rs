@@ -95,16 +95,13 @@ fn disguised_playlists_must_show_their_body() {
 #[test]
 fn manifests_of_other_kinds_are_known() {
     check(&[
-        ((Script, "https://a.test/manifest.mpd", None, None, None, None), What::ForeignManifest),
+        ((Script, "https://a.test/manifest.mpd", None, None, None, None), What::Dash),
         (
             (Script, "https://a.test/m", Some("application/dash+xml; charset=utf-8"), None, None, None),
-            What::ForeignManifest,
+            What::Dash,
         ),
-        (
-            (Script, "https://a.test/m", Some("video/vnd.mpeg.dash.mpd"), None, None, None),
-            What::ForeignManifest,
-        ),
-        ((Script, "https://a.test/m.mpd", Some("application/xml"), None, None, None), What::ForeignManifest),
+        ((Script, "https://a.test/m", Some("video/vnd.mpeg.dash.mpd"), None, None, None), What::Dash),
+        ((Script, "https://a.test/m.mpd", Some("application/xml"), None, None, None), What::Dash),
         (
             (Script, "https://a.test/v.ism/Manifest", Some("text/xml"), None, None, None),
             What::ForeignManifest,
