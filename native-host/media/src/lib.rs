@@ -4,6 +4,8 @@
 //! every function here is total; text from outside yields a value or an error, never a panic.
 
 pub mod classify;
+#[cfg(feature = "dash")]
+pub mod dash;
 pub mod drm;
 pub mod filename;
 pub mod hls;

@@ -36,3 +36,53 @@ pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
+
+/// A segment index (`sidx`, section 8.16.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sidx {
+    /// Units of time in a second, at least 1.
+    pub timescale: u32,
+    /// When the first segment is presented.
+    pub earliest_time: u64,
+    /// Bytes between the end of this box and the first segment.
+    pub first_offset: u64,
+    /// The segments, one after the other.
+    pub references: Vec<Reference>,
+}
+
+/// One segment of an index, or a further index of a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// What is there begins with another index.
+    pub to_index: bool,
+    /// Bytes.
+    pub size: u32,
+    /// Length in units of the index.
+    pub duration: u32,
+}
+
+impl Sidx {
+    /// Reads the body of the box; none when it is shorter than it says.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let timescale = u32_at(body, 8).filter(|timescale| *timescale > 0)?;
+        let (earliest_time, first_offset, at) = match body.first()? {
+            0 => (u64::from(u32_at(body, 12)?), u64::from(u32_at(body, 16)?), 20),
+            _ => (u64_at(body, 12)?, u64_at(body, 20)?, 28),
+        };
+        let count = u32_at(body, at)? & 0xFFFF;
+        let entries = body.get(at + 4..)?.get(..count as usize * 12)?;
+        let references = entries
+            .chunks_exact(12)
+            .filter_map(|entry| {
+                let first = u32_at(entry, 0)?;
+                Some(Reference {
+                    to_index: first >> 31 == 1,
+                    size: first & 0x7FFF_FFFF,
+                    duration: u32_at(entry, 4)?,
+                })
+            })
+            .collect();
+        Some(Self { timescale, earliest_time, first_offset, references })
+    }
+}

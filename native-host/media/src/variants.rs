@@ -13,6 +13,8 @@ use url::Url;
 use crate::drm::Drm;
 
 pub(crate) use attributes::Attributes;
+#[cfg(feature = "dash")]
+pub(crate) use codec::only_sound;
 pub(crate) use naming::{name_renditions, variants};
 
 /// The qualities and renditions of a stream: a multivariant playlist (section 4.4.6 of the draft), or an MPD.

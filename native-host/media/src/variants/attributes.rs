@@ -17,6 +17,8 @@ pub(crate) struct Attributes {
     pub(crate) codecs: Option<String>,
     pub(crate) audio_group: Option<String>,
     pub(crate) subtitles_group: Option<String>,
+    /// The manifest says that there is nothing to see; HLS leaves that to the codecs.
+    pub(crate) sound_only: bool,
 }
 
 impl Attributes {
@@ -31,6 +33,7 @@ impl Attributes {
             codecs: tag.codecs().map(str::to_owned),
             audio_group: tag.audio().map(str::to_owned),
             subtitles_group: tag.subtitles().map(str::to_owned),
+            sound_only: false,
         }
     }
 
@@ -60,11 +63,12 @@ impl Attributes {
             codecs: value("CODECS").map(str::to_owned),
             audio_group: value("AUDIO").map(str::to_owned),
             subtitles_group: value("SUBTITLES").map(str::to_owned),
+            sound_only: false,
         }
     }
 
     pub(super) fn audio_only(&self) -> bool {
-        self.height.is_none() && self.codecs.as_deref().is_some_and(codec::only_sound)
+        self.sound_only || (self.height.is_none() && self.codecs.as_deref().is_some_and(codec::only_sound))
     }
 
     /// See [`super::Variant::lines`].

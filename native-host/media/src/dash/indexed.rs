@@ -1,0 +1,224 @@
+//! A file whose segments are listed in an index inside it (`SegmentBase`): the index to segments.
+//!
+//! Never fetches: the caller hands in the bytes of the index. Invariant: the segments follow one another in the file, and all
+//! of the period's time is in them or it is an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::MAX_SEGMENTS;
+use super::track::Timed;
+use crate::mp4::{self, Sidx};
+use crate::segment::{ByteRange, Map, Segment};
+
+/// How deep indexes may point to indexes.
+const MAX_DEPTH: usize = 4;
+
+/// A representation in one file with an index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Indexed {
+    /// The file.
+    pub url: Url,
+    /// The same file elsewhere.
+    pub backups: Vec<Url>,
+    /// Where the manifest says that the index is; without it, it is found by reading the file from its beginning.
+    pub index: Option<ByteRange>,
+    /// The initialisation section, when the manifest says where it is; else all in front of the index.
+    pub map: Option<Arc<Map>>,
+    /// Encoding or timestamps may begin anew with it.
+    pub discontinuity: bool,
+    /// See [`Segment::shift_us`].
+    pub shift_us: i64,
+    /// The part of the presentation's line of time that is to be taken, in microseconds; without an end, all from there on.
+    pub from_us: i64,
+    /// One past the last microsecond.
+    pub to_us: Option<i64>,
+}
+
+/// Why bytes are not the index that is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// More bytes are needed: those from where the given ones begin up to here, which is not beyond what can be asked for
+    /// in one go.
+    #[error("the index of the file is longer than what was read of it")]
+    Cut {
+        /// One past the last byte needed, counted from the beginning of the file.
+        end: u64,
+    },
+    /// There is no index: the file has to be taken whole, see [`Indexed::whole`].
+    #[error("the file has no index")]
+    Absent,
+    /// There is one that cannot be.
+    #[error("the index of the file is damaged: {reason}")]
+    Malformed {
+        /// One clause in plain words.
+        reason: &'static str,
+    },
+}
+
+impl Indexed {
+    /// The part of the file to read first: the index, where it is known, else the first bytes, up to `guess` of them.
+    #[must_use]
+    pub fn head(&self, guess: u64) -> ByteRange {
+        self.index.unwrap_or(ByteRange { offset: 0, length: guess.max(1) })
+    }
+
+    /// The file as one segment, initialisation section included.
+    #[must_use]
+    pub fn whole(&self) -> Timed {
+        let length = self.to_us.map_or(0, |to| to.saturating_sub(self.from_us));
+        Timed {
+            start_us: self.from_us,
+            segment: Segment {
+                url: self.url.clone(),
+                duration: Duration::from_micros(u64::try_from(length).unwrap_or_default()),
+                sequence: 0,
+                byte_range: None,
+                key: None,
+                map: None,
+                discontinuity: self.discontinuity,
+                gap: false,
+                shift_us: Some(self.shift_us),
+            },
+        }
+    }
+
+    /// The segments, from the bytes of the file that begin at `offset`: the index itself, or the file's head.
+    ///
+    /// # Errors
+    /// See [`IndexError`]. With [`IndexError::Cut`], the same call with more bytes goes on.
+    pub fn segments(&self, bytes: &[u8], offset: u64) -> Result<Vec<Timed>, IndexError> {
+        let mut reader = Reader { bytes, offset, found: Vec::new() };
+        let at = reader.first_index(offset)?;
+        reader.index(at, 0)?;
+        let map = self.map.clone().or_else(|| {
+            let range = ByteRange { offset: 0, length: at };
+            (at > 0).then(|| {
+                let url = self.url.clone();
+                Arc::new(Map { url, byte_range: Some(range), key: None, sequence: 0 })
+            })
+        });
+        let mut segments = Vec::new();
+        for (index, found) in reader.found.iter().enumerate() {
+            let start_us = found.start_us.saturating_add(self.shift_us);
+            let end_us = found.end_us.saturating_add(self.shift_us);
+            // A file may be longer than the period that shows a part of it.
+            if end_us <= self.from_us || self.to_us.is_some_and(|to| start_us >= to) {
+                continue;
+            }
+            let length = u64::try_from(end_us.saturating_sub(start_us)).unwrap_or_default();
+            segments.push(Timed {
+                start_us,
+                segment: Segment {
+                    url: self.url.clone(),
+                    duration: Duration::from_micros(length),
+                    sequence: index as u64,
+                    byte_range: Some(found.range),
+                    key: None,
+                    map: map.clone(),
+                    discontinuity: self.discontinuity && segments.is_empty(),
+                    gap: false,
+                    shift_us: Some(self.shift_us),
+                },
+            });
+        }
+        if segments.is_empty() {
+            return Err(IndexError::Malformed { reason: "it lists nothing of this time" });
+        }
+        Ok(segments)
+    }
+}
+
+/// A segment in the index.
+struct Found {
+    range: ByteRange,
+    start_us: i64,
+    end_us: i64,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Where `bytes` begin in the file.
+    offset: u64,
+    found: Vec<Found>,
+}
+
+impl Reader<'_> {
+    /// Where the first index is; only boxes without samples may come before it.
+    fn first_index(&self, mut at: u64) -> Result<u64, IndexError> {
+        loop {
+            let (kind, size) = self.head(at)?;
+            match &kind {
+                b"sidx" => return Ok(at),
+                // WebM begins so, and its index is another.
+                b"moof" | b"mdat" | [0x1A, 0x45, 0xDF, 0xA3] => return Err(IndexError::Absent),
+                _ => at = at.checked_add(size).ok_or(IndexError::Absent)?,
+            }
+        }
+    }
+
+    /// Kind and size of the box at a place in the file.
+    fn head(&self, at: u64) -> Result<([u8; 4], u64), IndexError> {
+        let cut = IndexError::Cut { end: at.saturating_add(16) };
+        let start =
+            at.checked_sub(self.offset).and_then(|at| usize::try_from(at).ok()).ok_or(IndexError::Absent)?;
+        let rest = self.bytes.get(start..).ok_or(cut)?;
+        if let Some(magic @ [0x1A, 0x45, 0xDF, 0xA3]) = rest.first_chunk() {
+            return Ok((*magic, 0));
+        }
+        let kind: [u8; 4] = rest.get(4..8).and_then(|kind| kind.try_into().ok()).ok_or(cut)?;
+        let size = match mp4::u32_at(rest, 0).ok_or(cut)? {
+            // To the end of the file: nothing comes after it.
+            0 => u64::MAX / 2,
+            1 => mp4::u64_at(rest, 8).ok_or(cut)?,
+            size => u64::from(size),
+        };
+        if size < 8 {
+            return Err(IndexError::Malformed { reason: "a box is smaller than its own head" });
+        }
+        Ok((kind, size))
+    }
+
+    fn index(&mut self, at: u64, depth: usize) -> Result<(), IndexError> {
+        let malformed = |reason| IndexError::Malformed { reason };
+        let (kind, size) = self.head(at)?;
+        if &kind != b"sidx" {
+            return Err(malformed("it points to something else"));
+        }
+        let end = at.checked_add(size).ok_or(malformed("it is too large"))?;
+        let start = at.checked_sub(self.offset).and_then(|at| usize::try_from(at).ok());
+        let start = start.ok_or(malformed("it points backwards"))?;
+        let whole = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
+        let bytes = whole.and_then(|to| self.bytes.get(start..to)).ok_or(IndexError::Cut { end })?;
+        let body = mp4::child(bytes, b"sidx").ok_or(malformed("it is too large"))?;
+        let index = Sidx::read(body).ok_or(malformed("it is shorter than it says"))?;
+        let mut place = end.checked_add(index.first_offset).ok_or(malformed("it points nowhere"))?;
+        let mut time = u128::from(index.earliest_time);
+        let micros = |time: u128| i64::try_from(time * 1_000_000 / u128::from(index.timescale)).ok();
+        for reference in &index.references {
+            let length = u64::from(reference.size);
+            let next =
+                place.checked_add(length).filter(|_| length > 0).ok_or(malformed("a segment is empty"))?;
+            let until = time + u128::from(reference.duration);
+            if reference.to_index {
+                if depth >= MAX_DEPTH {
+                    return Err(malformed("it points to itself"));
+                }
+                self.index(place, depth + 1)?;
+            } else {
+                let (Some(start_us), Some(end_us)) = (micros(time), micros(until)) else {
+                    return Err(malformed("a time in it cannot be"));
+                };
+                if self.found.len() >= MAX_SEGMENTS {
+                    return Err(malformed("it has more than a million segments"));
+                }
+                self.found.push(Found { range: ByteRange { offset: place, length }, start_us, end_us });
+            }
+            (place, time) = (next, until);
+        }
+        Ok(())
+    }
+}
