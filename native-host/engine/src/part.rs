@@ -326,12 +326,24 @@ impl Part {
     /// Gives a whole, verified and synced working file its final name, or the next free number, and clears up all but
     /// the journal, which waits for [`settle`].
     pub(crate) fn finish(
-        mut self,
+        self,
         working: &Path,
         finished: impl Fn(&str) -> State,
     ) -> Result<PathBuf, EngineError> {
+        let name = self.names.filename.clone();
+        self.finish_as(working, &name, finished)
+    }
+
+    /// The same under another name than the one that was reserved: what came wants another extension.
+    pub(crate) fn finish_as(
+        mut self,
+        working: &Path,
+        wanted: &str,
+        finished: impl Fn(&str) -> State,
+    ) -> Result<PathBuf, EngineError> {
+        let wanted = filename::safe(wanted);
         for n in 0..=MAX_NUMBER {
-            let name = filename::numbered(&self.names.filename, n);
+            let name = filename::numbered(&wanted, n);
             let target = self.names.directory.join(&name);
             // Written first, so that a crash right after the rename is understood on the next start.
             let record = self.record(finished(&name));
@@ -346,7 +358,7 @@ impl Part {
                 Err(error) => return Err(EngineError::disk(error)),
             }
         }
-        Err(EngineError::FilenameTaken { filename: self.names.filename })
+        Err(EngineError::FilenameTaken { filename: wanted })
     }
 
     /// Takes everything away: there is nothing to go on with.
@@ -406,7 +418,7 @@ fn exists(path: &Path) -> bool {
 
 /// `AlreadyExists` when the target is there. Where the file system has no such rename a hard link does the same, and
 /// where it has no links either, an empty placeholder of our own is replaced.
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => return Ok(()),

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use url::Url;
 use weir_media::filename;
 use weir_media::hls::Playlist;
 use weir_media::variants::Variant;
 
 use crate::net::{Lane, Net};
 use crate::source::Method;
-use crate::{EngineError, Job, Kind, Source, answer, hls, resolve};
+use crate::{EngineError, Job, Kind, Source, answer, hls, resolve, site};
 
 /// What a short look found.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,10 @@ pub struct Probe {
     pub live: bool,
     /// Qualities, best first; empty when there is no choice.
     pub variants: Vec<Variant>,
+    /// What the page calls it.
+    pub title: Option<String>,
+    /// Address of a picture of it.
+    pub thumbnail: Option<Url>,
 }
 
 impl Probe {
@@ -53,7 +58,12 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
     let job = Job::new(source.clone(), std::path::PathBuf::new());
     let name = resolve::file_name(&answer, &job);
     let content_type = answer::content_type(&answer.headers);
-    if resolve::kind(&mut answer, None).await? == Kind::File {
+    let kind = resolve::kind(&mut answer, None).await?;
+    if kind == Kind::File && resolve::is_site(&mut answer, &job).await? {
+        drop(answer);
+        return site::probe(net, source).await;
+    }
+    if kind == Kind::File {
         let identity = answer::coding(&answer.headers) == answer::Coding::Identity;
         let total_bytes = answer::content_length(&answer.headers).filter(|_| identity);
         return Ok(Probe {
@@ -67,6 +77,8 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
             duration: None,
             live: false,
             variants: Vec::new(),
+            title: None,
+            thumbnail: None,
         });
     }
     let playlist = hls::read_playlist(&mut answer).await?;
@@ -95,5 +107,7 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
         duration: (!media.is_live()).then(|| media.duration()),
         live: media.is_live(),
         variants,
+        title: None,
+        thumbnail: None,
     })
 }

@@ -54,6 +54,13 @@ impl RateLimit {
         self.limit.load(Ordering::Relaxed)
     }
 
+    /// Bytes per second that may pass at most, by this limit and those above; none when there is none.
+    pub(crate) fn effective(&self) -> Option<u64> {
+        let here = Some(self.get()).filter(|limit| *limit > 0);
+        let above = self.parent.as_deref().and_then(Self::effective);
+        here.into_iter().chain(above).min()
+    }
+
     /// Some limit holds now.
     pub(crate) fn is_limited(&self) -> bool {
         self.get() != 0 || self.parent.as_deref().is_some_and(Self::is_limited)

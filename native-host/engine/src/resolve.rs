@@ -8,7 +8,7 @@ use url::Url;
 use weir_media::filename;
 
 use crate::net::Answer;
-use crate::{EngineError, Job, Kind, answer};
+use crate::{EngineError, Job, Kind, Method, answer};
 
 /// Bytes of a page that are searched for a login form.
 const PAGE_SEARCHED: usize = 64 * 1024;
@@ -28,6 +28,8 @@ const HLS_TYPES: &[&str] = &[
 const PAGE_EXTENSIONS: &[&str] = &[
     "html", "htm", "xhtml", "shtml", "mhtml", "php", "asp", "aspx", "jsp", "cgi", "do", "action", "cfm", "pl",
 ];
+/// Those of them that say how a page is made and not that it is one.
+const SCRIPT_EXTENSIONS: &[&str] = &["php", "asp", "aspx", "jsp", "cgi", "do", "action", "cfm", "pl"];
 /// Extensions for types whose files often come without one; the first of a type is the one that is given.
 const EXTENSIONS: &[(&str, &str)] = &[
     ("text/html", "html"),
@@ -126,6 +128,40 @@ pub(crate) async fn kind(answer: &mut Answer, wanted: Option<Kind>) -> Result<Ki
     let is_playlist = start.starts_with("#EXTM3U") && (named || start.contains("#EXT-X-"));
     // An error page under the name of a playlist shall be called a bad playlist, not a file.
     Ok(if is_playlist || (named && !content_type.starts_with("video/")) { Kind::Hls } else { Kind::File })
+}
+
+/// Whether the answer is a page that plays something, rather than a page somebody wants: neither the caller nor the address
+/// calls it a file of any kind.
+pub(crate) async fn is_site(answer: &mut Answer, job: &Job) -> Result<bool, EngineError> {
+    let wanted = job.filename.clone().or_else(|| url_name(&answer.url, &job.source.url));
+    let asked = url_name(&job.source.url, &job.source.url);
+    // Scripts make pages of every kind; what ends in `.html` is wanted as it is.
+    let is_open =
+        |name: &String| filename::extension(name).is_none_or(|own| SCRIPT_EXTENSIONS.contains(&own.as_str()));
+    if job.source.method != Method::Get || ![wanted, asked].iter().flatten().all(is_open) {
+        return Ok(false);
+    }
+    if answer.headers.contains_key(header::CONTENT_DISPOSITION) {
+        return Ok(false);
+    }
+    is_page(answer).await
+}
+
+/// A web page, by its type or, without one, by its first words.
+async fn is_page(answer: &mut Answer) -> Result<bool, EngineError> {
+    match answer::content_type(&answer.headers).as_deref() {
+        Some("text/html" | "application/xhtml+xml") => return Ok(true),
+        Some(_) => return Ok(false),
+        None => {}
+    }
+    let start = answer.peek().await?;
+    let start = String::from_utf8_lossy(&start[..start.len().min(PAGE_SEARCHED)]).to_ascii_lowercase();
+    Ok(begins_as_page(&start))
+}
+
+fn begins_as_page(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| text.starts_with(tag))
 }
 
 /// Name of the finished file: what the caller wants, else what the server says, else the address.
@@ -228,9 +264,8 @@ pub(crate) async fn refuse_page(answer: &mut Answer, expected: &str) -> Result<(
     }
     let start = answer.peek().await?;
     let start = String::from_utf8_lossy(&start[..start.len().min(PAGE_SEARCHED)]).to_ascii_lowercase();
-    let text = start.trim_start_matches('\u{feff}').trim_start();
-    let is_page = ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| text.starts_with(tag));
-    if !is_page && !declared {
+    let text = start.as_str();
+    if !begins_as_page(text) && !declared {
         return Ok(());
     }
     let login = ["login", "signin", "sign-in", "sign_in", "/auth", "sso"]

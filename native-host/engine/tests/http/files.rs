@@ -242,6 +242,10 @@ async fn where_a_page_was_asked_for_it_is_the_file() {
     let server =
         Server::start(|_| Reply::new(200, "<html>page</html>").header("content-type", "text/html")).await;
     let dir = tempfile::tempdir().unwrap();
-    let finished = run(&engine(), job(server.url("/article"), dir.path())).await.unwrap();
-    assert_eq!(finished.filename, "article.html");
+    // By its kind, or by its address.
+    let mut asked = job(server.url("/article"), dir.path());
+    asked.kind = Some(Kind::File);
+    assert_eq!(run(&engine(), asked).await.unwrap().filename, "article.html");
+    let finished = run(&engine(), job(server.url("/other.html"), dir.path())).await.unwrap();
+    assert_eq!(finished.filename, "other.html");
 }
