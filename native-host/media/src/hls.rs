@@ -4,8 +4,13 @@
 //! fetches anything. Invariant: [`parse`] is total, and a playlist it accepts has at least one segment or variant
 //! with an absolute address each.
 
-mod line;
+mod keys;
+pub(crate) mod line;
+mod media;
+mod multivariant;
 mod parse;
+mod value;
+mod variables;
 
 use std::time::Duration;
 
@@ -15,7 +20,8 @@ use crate::drm::Drm;
 use crate::segment::Segment;
 use crate::variants::Multivariant;
 
-pub use parse::parse;
+pub use parse::{parse, parse_with};
+pub use variables::Variables;
 
 /// Why text is not a usable playlist. Line numbers count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +52,21 @@ pub enum PlaylistError {
     },
 }
 
+/// What is known before a playlist is read.
+#[derive(Debug)]
+pub struct Context<'a, A = Url> {
+    /// Variables of the list of qualities that named it, for those it imports.
+    pub variables: Option<&'a Variables>,
+    /// The same playlist as read before, for what a server leaves out of a live one.
+    pub earlier: Option<&'a MediaPlaylist<A>>,
+}
+
+impl<A> Default for Context<'_, A> {
+    fn default() -> Self {
+        Self { variables: None, earlier: None }
+    }
+}
+
 /// Either kind of playlist.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Playlist<A = Url> {
@@ -62,10 +83,18 @@ pub struct MediaPlaylist<A = Url> {
     pub segments: Vec<Segment<A>>,
     /// Longest segment, rounded, as the playlist states it.
     pub target_duration: Duration,
+    /// How many discontinuities lie before the first segment: see [`Self::clocks`].
+    pub discontinuity_sequence: u64,
+    /// Segments before the first that the server left out because whoever asked should know them (`EXT-X-SKIP`), and that
+    /// [`Context::earlier`] did not have. When it did not have the last of them either, `unsupported` says so: which key
+    /// and which initialisation section hold is not known then, and the playlist must be asked for again, whole.
+    pub skipped: u64,
     /// `EXT-X-ENDLIST` is there.
     pub ended: bool,
-    /// `EXT-X-PLAYLIST-TYPE:VOD`.
+    /// `EXT-X-PLAYLIST-TYPE:VOD`: nothing changes.
     pub vod: bool,
+    /// `EXT-X-PLAYLIST-TYPE:EVENT`: segments are added and none is removed.
+    pub event: bool,
     /// Only single pictures, for scrubbing.
     pub i_frames_only: bool,
     /// A segment is protected by DRM.
@@ -85,6 +114,15 @@ impl<A> MediaPlaylist<A> {
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.ended && !self.vod
+    }
+
+    /// For each segment the number of its clock (`EXT-X-DISCONTINUITY-SEQUENCE`): the same in every playlist of a stream,
+    /// and timestamps of the same number are of the same clock.
+    pub fn clocks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.segments.iter().scan(self.discontinuity_sequence, |clock, segment| {
+            *clock = clock.saturating_add(u64::from(segment.discontinuity));
+            Some(*clock)
+        })
     }
 
     /// Longest segment there really is.

@@ -9,7 +9,7 @@ use url::Url;
 
 /// An absolute address, as whoever reads the playlist keeps it. The daemon uses [`Url`]; in the extension the browser's own
 /// parser does, which saves the worker the tables of international domain names.
-pub trait Address: Clone + PartialEq {
+pub trait Address: Clone + PartialEq + AsRef<str> {
     /// The address `reference` has when it stands in a document at this one (RFC 3986 section 5); none when it is no
     /// reference.
     fn resolve(&self, reference: &str) -> Option<Self>;
@@ -17,7 +17,8 @@ pub trait Address: Clone + PartialEq {
 
 impl Address for Url {
     fn resolve(&self, reference: &str) -> Option<Self> {
-        self.join(reference).ok()
+        // Joining leaves room to grow, which a million of them would keep; a copy has none.
+        self.join(reference).ok().as_ref().cloned()
     }
 }
 
@@ -40,6 +41,8 @@ pub struct Segment<A = Url> {
     pub discontinuity: bool,
     /// The server says this segment does not exist.
     pub gap: bool,
+    /// When it was recorded, in milliseconds since 1970, where the manifest says (`EXT-X-PROGRAM-DATE-TIME`).
+    pub date_ms: Option<i64>,
     /// What has to be added to the timestamps inside to get its place in the presentation, in microseconds. A manifest of
     /// DASH says so; none where only the timestamps themselves tell, as in HLS.
     pub shift_us: Option<i64>,

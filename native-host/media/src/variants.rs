@@ -11,6 +11,7 @@ mod naming;
 use url::Url;
 
 use crate::drm::Drm;
+use crate::hls::Variables;
 
 pub(crate) use attributes::Attributes;
 #[cfg(feature = "dash")]
@@ -29,6 +30,8 @@ pub struct Multivariant<A = Url> {
     /// What the stream is called, when the manifest says (`EXT-X-SESSION-DATA` with `com.apple.hls.title`, or
     /// `ProgramInformation`).
     pub title: Option<String>,
+    /// Variables its media playlists may import ([`crate::hls::Context`]); none in DASH.
+    pub variables: Variables,
 }
 
 /// One quality.

@@ -81,6 +81,7 @@ impl Indexed {
                 map: None,
                 discontinuity: self.discontinuity,
                 gap: false,
+                date_ms: None,
                 shift_us: Some(self.shift_us),
             },
         }
@@ -121,6 +122,7 @@ impl Indexed {
                     map: map.clone(),
                     discontinuity: self.discontinuity && segments.is_empty(),
                     gap: false,
+                    date_ms: None,
                     shift_us: Some(self.shift_us),
                 },
             });

@@ -6,6 +6,7 @@
 use super::Mpd;
 use super::model::{ContentKind, Period, Representation, RepresentationId};
 use super::protection::Protection;
+use crate::hls::Variables;
 use crate::variants::{self, Attributes, Multivariant, Rendition, RenditionKind};
 
 const AUDIO: &str = "audio";
@@ -27,6 +28,7 @@ impl Mpd {
             renditions: Vec::new(),
             drm: self.drm.clone(),
             title: self.title.clone(),
+            variables: Variables::default(),
         };
         let Some(period) = self.model_period() else { return empty };
         let sounds = offered(period, ContentKind::Audio);

@@ -461,6 +461,7 @@ impl Stretch<'_> {
                             map: map.cloned(),
                             discontinuity: false,
                             gap: false,
+                            date_ms: None,
                             shift_us: Some(shift_us),
                         },
                     });

@@ -2,9 +2,8 @@
 //!
 //! Never looks at addresses. Invariant: a value that makes no sense (no bits, no frames) is not there.
 
-use quick_m3u8::tag::hls;
-
 use super::codec;
+use crate::hls::line;
 
 /// What a `STREAM-INF` tag says about one variant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,47 +21,22 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    pub(crate) fn from_tag(tag: &hls::StreamInf<'_>) -> Self {
-        let resolution = tag.resolution();
+    /// What a `STREAM-INF` tag says (section 4.4.6.2 of the draft). None of it is required: without its bandwidth a variant
+    /// is still a variant.
+    pub(crate) fn from_tag(tag: line::Attributes<'_>) -> Self {
+        let number =
+            |name| tag.get(name).and_then(|text| text.parse::<u64>().ok()).filter(|number| *number > 0);
+        let (width, height) = tag.get("RESOLUTION").and_then(|text| text.split_once(['x', 'X'])).unzip();
+        let pixels = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
         Self {
-            width: resolution.map(|resolution| resolution.width),
-            height: resolution.map(|resolution| resolution.height),
-            frame_rate: tag.frame_rate().filter(|rate| rate.is_finite() && *rate > 0.0),
-            bandwidth: Some(tag.bandwidth()).filter(|bandwidth| *bandwidth > 0),
-            average_bandwidth: tag.average_bandwidth().filter(|bandwidth| *bandwidth > 0),
-            codecs: tag.codecs().map(str::to_owned),
-            audio_group: tag.audio().map(str::to_owned),
-            subtitles_group: tag.subtitles().map(str::to_owned),
-            sound_only: false,
-        }
-    }
-
-    /// For a tag the reader refused, usually because the required bandwidth is missing: the few attributes that
-    /// matter, found by name.
-    pub(crate) fn from_text(line: &str) -> Self {
-        let value = |name: &str| {
-            let at = line
-                .match_indices(name)
-                .map(|(at, _)| at)
-                .find(|&at| at > 0 && matches!(line.as_bytes()[at - 1], b':' | b',' | b' '))?;
-            let rest = line[at + name.len()..].strip_prefix('=')?;
-            Some(match rest.strip_prefix('"') {
-                Some(quoted) => quoted.split('"').next().unwrap_or_default(),
-                None => rest.split(',').next().unwrap_or_default().trim(),
-            })
-        };
-        let (width, height) = value("RESOLUTION").and_then(|text| text.split_once(['x', 'X'])).unzip();
-        Self {
-            width: width.and_then(|text| text.parse().ok()),
-            height: height.and_then(|text| text.parse().ok()),
-            frame_rate: value("FRAME-RATE").and_then(decimal).filter(|rate| *rate > 0.0),
-            bandwidth: value("BANDWIDTH")
-                .and_then(|text| text.parse().ok())
-                .filter(|bandwidth| *bandwidth > 0),
-            average_bandwidth: value("AVERAGE-BANDWIDTH").and_then(|text| text.parse().ok()),
-            codecs: value("CODECS").map(str::to_owned),
-            audio_group: value("AUDIO").map(str::to_owned),
-            subtitles_group: value("SUBTITLES").map(str::to_owned),
+            width: pixels(width),
+            height: pixels(height),
+            frame_rate: tag.get("FRAME-RATE").and_then(decimal).filter(|rate| *rate > 0.0),
+            bandwidth: number("BANDWIDTH"),
+            average_bandwidth: number("AVERAGE-BANDWIDTH"),
+            codecs: tag.text("CODECS"),
+            audio_group: tag.text("AUDIO"),
+            subtitles_group: tag.text("SUBTITLES"),
             sound_only: false,
         }
     }
@@ -77,8 +51,8 @@ impl Attributes {
     }
 }
 
-/// A number with up to three decimals, as a frame rate has (section 4.4.6.2). By hand, because the tables of another
-/// float parser beside the line reader's would take 5 kB in the extension.
+/// A number with up to three decimals, as a frame rate has (section 4.4.6.2). By hand, because a reader of floats weighs
+/// 10 kB in the extension.
 fn decimal(text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let thousandths = |digit: usize| match fraction.as_bytes().get(digit) {
