@@ -5,7 +5,6 @@
 //! understood is refused before the first segment is asked for.
 
 mod cipher;
-mod length;
 mod plan;
 mod playlist;
 mod segment;
@@ -19,11 +18,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weir_media::filename;
 use weir_media::hls::{MediaPlaylist, Playlist};
+use weir_media::segment::Segment;
 
 use crate::digest::{self, Expected, Stated};
 use crate::journal::{self, FinishedState, HlsState, State, TrackState};
 use crate::monitor::{Monitor, Phase};
-use crate::mp4;
 use crate::net::{Answer, Net};
 use crate::part::Part;
 use crate::{EngineError, Finished, Job, Kind, mux, resolve, sums};
@@ -179,7 +178,8 @@ fn recorder(
         Duration::as_secs_f64(&done) / total.as_secs_f64()
     });
     let state = HlsState { fingerprint, quality: ready.quality.clone(), synced: written.clone(), written };
-    let mut recorder = track::Recorder { part, state, monitor, total, done };
+    let mut recorder =
+        track::Recorder { part, state, monitor, starts: vec![Vec::new(); ready.tracks.len()], total, done };
     // Recognisable from the first moment on.
     recorder.journal().map_err(EngineError::disk)?;
     Ok(recorder)
@@ -194,16 +194,19 @@ async fn finish(
     stop: &CancellationToken,
 ) -> Result<Finished, EngineError> {
     let output = recorder.part.names.result();
-    let discontinuous =
-        ready.tracks.iter().any(|media| media.segments.iter().any(|segment| segment.discontinuity));
+    let work = recorder.part.names.work();
+    let inputs = inputs(&ready, &recorder, paths);
     let plan = mux::Plan {
-        program: &ready.ffmpeg,
-        main: &paths[0],
-        audio: (ready.tracks.len() > 1).then_some(paths[1].as_path()),
+        ffmpeg: &ready.ffmpeg,
+        inputs: &inputs,
+        work: &work,
         output: &output,
         title: job.title.as_deref(),
-        discontinuous,
+        source_url: None,
         audio_only: ready.audio_only,
+        has_picture: ready.has_picture,
+        subtitle_form: job.wishes.subtitle_form,
+        extension_wish: None,
     };
     // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
     let wanted = tokio::select! {
@@ -211,7 +214,7 @@ async fn finish(
         () = stop.cancelled() => return Err(EngineError::Stopped),
         muxed = async {
             let wanted = sums::expected(net, job, &recorder.part.names.filename).await?;
-            mux::run(&plan).await.map(|()| wanted)
+            mux::run(&plan).await.map(|_| wanted)
         } => muxed,
     };
     let wanted = match wanted {
@@ -223,6 +226,45 @@ async fn finish(
     };
     let concluded = tokio::task::spawn_blocking(move || conclude(recorder, &output, ready, wanted.as_ref()));
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
+}
+
+/// The tracks as they lie on the disk.
+fn inputs(ready: &Ready, recorder: &track::Recorder, paths: &[PathBuf; 2]) -> Vec<mux::Input> {
+    let tracks = ready.tracks.iter().zip(&recorder.state.written).zip(paths).enumerate();
+    tracks
+        .map(|(number, ((media, written), path))| mux::Input {
+            kind: if number == 0 { mux::TrackKind::Video } else { mux::TrackKind::Audio },
+            path: path.clone(),
+            language: None,
+            name: None,
+            default: number > 0,
+            forced: false,
+            sections: sections(media, &recorder.starts[number], written.bytes),
+            timing: mux::Timing {
+                planned: media.duration(),
+                longest_segment: media.longest_segment(),
+                segments: media.segments.len(),
+                whole_seconds: media.segments.iter().all(|segment| segment.duration.subsec_nanos() == 0),
+                ..mux::Timing::default()
+            },
+        })
+        .collect()
+}
+
+/// A run begins with the track and with every discontinuity.
+fn sections(media: &MediaPlaylist, starts: &[(usize, u64)], bytes: u64) -> Vec<mux::Section> {
+    let breaks = starts.iter().filter(|(index, _)| *index > 0 && media.segments[*index].discontinuity);
+    let bounds: Vec<(usize, u64)> =
+        std::iter::once((0, 0)).chain(breaks.copied()).chain([(media.segments.len(), bytes)]).collect();
+    let sum = |segments: &[Segment]| segments.iter().map(|segment| segment.duration).sum::<Duration>();
+    let runs = bounds.windows(2).map(|pair| mux::Section {
+        bytes: pair[0].1..pair[1].1,
+        start: sum(&media.segments[..pair[0].0]),
+        duration: sum(&media.segments[pair[0].0..pair[1].0]),
+        shift_us: None,
+        new_clock: true,
+    });
+    runs.collect()
 }
 
 /// Segments that make no whole film would make none the next time either: then they are fetched anew, from a server
@@ -247,7 +289,7 @@ fn conclude(
     ready: Ready,
     wanted: Option<&Expected>,
 ) -> Result<Finished, EngineError> {
-    let (bytes, sha256) = match verify(output, &ready, wanted) {
+    let (bytes, sha256) = match verify(output, wanted) {
         Ok(verified) => verified,
         Err(error) => {
             forget_if_worthless(&mut recorder, &error);
@@ -283,11 +325,8 @@ fn conclude(
 }
 
 /// Size and hash of a result that is what was promised, and on the disk for good.
-fn verify(output: &Path, ready: &Ready, wanted: Option<&Expected>) -> Result<(u64, [u8; 32]), EngineError> {
+fn verify(output: &Path, wanted: Option<&Expected>) -> Result<(u64, [u8; 32]), EngineError> {
     let mut file = File::open(output).map_err(EngineError::disk)?;
-    let found = mp4::tracks(&mut file)
-        .map_err(|error| EngineError::MuxFailed { reason: format!("the result cannot be read: {error}") })?;
-    length::check(&found, &ready.tracks, ready.has_picture)?;
     let algorithm = wanted.map(|wanted| wanted.algorithm);
     let (bytes, digests) = digest::of_file(&mut file, algorithm).map_err(EngineError::disk)?;
     digests.check(&Stated::default(), wanted)?;

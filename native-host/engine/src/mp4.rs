@@ -6,41 +6,22 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
 
+use weir_media::codec::CodecKind;
 use weir_media::mp4::{boxes, child, u32_at, u64_at};
+
+use crate::mux::{Meter, Track};
 
 /// Largest index that is read; hours of video need a few MiB.
 const MAX_MOOV: u64 = 256 * 1024 * 1024;
-/// A picture that stays longer than this is a still.
-const STILL: Duration = Duration::from_millis(250);
-
-/// One track.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Track {
-    pub(crate) kind: TrackKind,
-    /// Sum of its samples.
-    pub(crate) duration: Duration,
-    /// Number of samples.
-    pub(crate) samples: u64,
-    /// Longest single sample, the last one aside: a hole in the stream looks like that.
-    pub(crate) longest_sample: Duration,
-    /// Part of `duration` in samples that are no stills.
-    pub(crate) moving: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TrackKind {
-    Video,
-    Audio,
-    Other,
-}
 
 /// Reads the tracks of a file that is not fragmented.
 pub(crate) fn tracks(file: &mut (impl Read + Seek)) -> io::Result<Vec<Track>> {
     let moov = find_moov(file)?;
     let mut tracks = Vec::new();
+    let timescale = child(&moov, b"mvhd").and_then(media_header).map_or(1, |(timescale, _)| timescale);
     for (kind, body) in boxes(&moov) {
         if kind == *b"trak"
-            && let Some(track) = track(body)
+            && let Some(track) = track(body, timescale)
         {
             tracks.push(track);
         }
@@ -85,39 +66,61 @@ fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-fn track(trak: &[u8]) -> Option<Track> {
+fn track(trak: &[u8], movie_timescale: u32) -> Option<Track> {
     let mdia = child(trak, b"mdia")?;
     let (timescale, _) = media_header(child(mdia, b"mdhd")?)?;
     let kind = match child(mdia, b"hdlr")?.get(8..12)? {
-        b"vide" => TrackKind::Video,
-        b"soun" => TrackKind::Audio,
-        _ => TrackKind::Other,
+        b"vide" => CodecKind::Video,
+        b"soun" => CodecKind::Audio,
+        b"text" | b"sbtl" | b"subt" | b"clcp" => CodecKind::Text,
+        _ => CodecKind::Data,
     };
-    let stts = child(child(child(mdia, b"minf")?, b"stbl")?, b"stts")?;
-    let entries: Vec<(u64, u64)> = stts
-        .get(8..)?
-        .chunks_exact(8)
-        .take(u32_at(stts, 4)? as usize)
-        .filter_map(|entry| Some((u64::from(u32_at(entry, 0)?), u64::from(u32_at(entry, 4)?))))
-        .collect();
-    let samples = entries.iter().map(|(count, _)| count).sum();
-    let sum =
-        entries.iter().fold(0_u64, |sum, (count, delta)| sum.saturating_add(count.saturating_mul(*delta)));
-    // The last sample's length is often made up.
-    let all_but_last =
-        entries.iter().enumerate().filter(|(at, (count, _))| *at + 1 < entries.len() || *count > 1);
-    let longest = all_but_last.map(|(_, (_, delta))| *delta).max().unwrap_or_default();
-    let moving = entries
-        .iter()
-        .filter(|(_, delta)| seconds(*delta, timescale).is_some_and(|length| length <= STILL))
-        .fold(0_u64, |sum, (count, delta)| sum.saturating_add(count.saturating_mul(*delta)));
-    Some(Track {
-        kind,
-        duration: seconds(sum, timescale)?,
-        moving: seconds(moving, timescale)?,
-        samples,
-        longest_sample: seconds(longest, timescale)?,
-    })
+    let stbl = child(child(mdia, b"minf")?, b"stbl")?;
+    let stts = child(stbl, b"stts")?;
+    // Without this table every sample can be decoded by itself (section 8.6.2).
+    let sync = child(stbl, b"stss").and_then(|stss| stss.get(8..)).map(|numbers| numbers.chunks_exact(4));
+    let mut sync = sync.map(|numbers| numbers.filter_map(|number| u32_at(number, 0)).peekable());
+    let mut meter = Meter::new(timescale);
+    let mut number = 0_u64;
+    for entry in stts.get(8..)?.chunks_exact(8).take(u32_at(stts, 4)? as usize) {
+        let (count, delta) = (u64::from(u32_at(entry, 0)?), u64::from(u32_at(entry, 4)?));
+        let end = number.saturating_add(count);
+        while number < end {
+            // Up to the next sample that can be decoded by itself, and that one.
+            let next = match &mut sync {
+                None => None,
+                Some(numbers) => {
+                    while numbers.next_if(|sync| u64::from(*sync) <= number).is_some() {}
+                    Some(numbers.peek().map_or(u64::MAX, |sync| u64::from(*sync)))
+                }
+            };
+            let (run, is_sync) = match next {
+                None => (end - number, true),
+                Some(next) if next == number + 1 => (1, true),
+                Some(next) => (end.min(next - 1) - number, false),
+            };
+            meter.add(run, delta, is_sync);
+            number += run;
+        }
+    }
+    let start = child(trak, b"edts").and_then(|edts| child(edts, b"elst")).and_then(pause);
+    Some(meter.finish(kind, seconds(start.unwrap_or_default(), movie_timescale.max(1))?))
+}
+
+/// How long nothing is shown in the beginning, by the edit list (section 8.6.6).
+fn pause(elst: &[u8]) -> Option<u64> {
+    let wide = elst.first()? & 1 == 1;
+    let edits =
+        elst.get(8..)?.chunks_exact(if wide { 20 } else { 12 }).take(u32_at(elst, 4)?.min(16) as usize);
+    let pauses = edits.map_while(|edit| {
+        let (length, time) = if wide {
+            (u64_at(edit, 0)?, u64_at(edit, 8)?.cast_signed())
+        } else {
+            (u64::from(u32_at(edit, 0)?), i64::from(u32_at(edit, 4)?.cast_signed()))
+        };
+        (time == -1).then_some(length)
+    });
+    Some(pauses.fold(0, u64::saturating_add))
 }
 
 fn media_header(mdhd: &[u8]) -> Option<(u32, u64)> {
@@ -143,6 +146,10 @@ mod tests {
     }
 
     fn sample_file(handler: &[u8; 4], timescale: u32, stts: &[(u32, u32)]) -> Vec<u8> {
+        sample_file_with(handler, timescale, stts, &[])
+    }
+
+    fn sample_file_with(handler: &[u8; 4], timescale: u32, stts: &[(u32, u32)], more: &[u8]) -> Vec<u8> {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
         let mdhd = boxed(b"mdhd", &words(&[0, 0, 0, timescale, 0, 0]));
         let hdlr = boxed(b"hdlr", &[&words(&[0, 0])[..], handler].concat());
@@ -150,7 +157,7 @@ mod tests {
         for (count, delta) in stts {
             table.extend(words(&[*count, *delta]));
         }
-        let stbl = boxed(b"stbl", &boxed(b"stts", &table));
+        let stbl = boxed(b"stbl", &[&boxed(b"stts", &table)[..], more].concat());
         let mdia = boxed(b"mdia", &[mdhd, hdlr, boxed(b"minf", &stbl)].concat());
         [boxed(b"ftyp", b"isom"), boxed(b"moov", &boxed(b"trak", &mdia)), boxed(b"mdat", &[0; 64])].concat()
     }
@@ -159,16 +166,22 @@ mod tests {
     fn length_and_holes_are_read() {
         let file = sample_file(b"soun", 1000, &[(10, 20), (1, 6000), (9, 20), (1, 5000)]);
         let tracks = tracks(&mut Cursor::new(file)).unwrap();
-        assert_eq!(
-            tracks,
-            [Track {
-                kind: TrackKind::Audio,
-                duration: Duration::from_millis(200 + 6000 + 180 + 5000),
-                samples: 21,
-                longest_sample: Duration::from_secs(6),
-                moving: Duration::from_millis(200 + 180),
-            }]
-        );
+        let [track] = tracks.as_slice() else { panic!("{tracks:?}") };
+        let millis = Duration::from_millis;
+        assert_eq!((track.kind, track.samples), (CodecKind::Audio, 21));
+        assert_eq!(track.duration, millis(200 + 6000 + 180 + 5000));
+        assert_eq!((track.longest_sample, track.moving), (millis(6000), millis(200 + 180)));
+    }
+
+    #[test]
+    fn a_long_sample_says_whether_it_begins_something() {
+        // Samples 1 and 12 can be decoded by themselves; 11 and 12 last for seconds.
+        let stss = boxed(b"stss", &[0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 12]);
+        let file = sample_file_with(b"vide", 1000, &[(10, 40), (1, 6000), (1, 3000), (5, 40)], &stss);
+        let tracks = tracks(&mut Cursor::new(file)).unwrap();
+        let long: Vec<(u64, bool)> =
+            tracks[0].long.iter().map(|one| (one.length.as_secs(), one.sync)).collect();
+        assert_eq!((long, tracks[0].depends), (vec![(6, false), (3, true)], true));
     }
 
     proptest! {

@@ -1,197 +1,260 @@
-//! ffmpeg: tracks in, one MP4 out, nothing re-encoded.
+//! Muxing: the working files of a stream into one checked file, nothing re-encoded.
 //!
-//! Owns finding the program, its arguments and its end. Never lets it reach the network or guess a format: what a
-//! server sent could otherwise be a playlist that makes ffmpeg read other files. Invariant: no ffmpeg outlives its job.
+//! Owns the order of things: look at what came, give it one clock, choose a container, let ffmpeg write it, check it.
+//! Never lets ffmpeg reach the network or guess a format: what a server sent could otherwise be a playlist that makes
+//! ffmpeg read other files. Invariant: no ffmpeg outlives its job, and a result that is not what was planned is an error.
 
-use std::io::Read;
+mod arguments;
+mod check;
+mod container;
+mod ffmpeg;
+mod join;
+mod meter;
+mod source;
+mod timeline;
+
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+pub(crate) use ffmpeg::find;
+pub(crate) use meter::{Meter, Track};
+use weir_media::codec::{Codec, CodecKind};
 
-use crate::EngineError;
+use crate::{EngineError, SubtitleForm};
 
-/// How much of what ffmpeg says is kept.
-const MAX_WORDS: u64 = 64 * 1024;
-/// Bytes looked at to tell a container.
-const SNIFFED: u64 = 1024;
-const TS_PACKET: usize = 188;
+use container::Output;
+use join::Ready;
+use source::Source;
+use timeline::{Piece, Shift};
 
-/// The program to use.
-pub(crate) fn find(configured: Option<&Path>) -> Result<PathBuf, EngineError> {
-    if let Some(path) = configured {
-        return if is_program(path) { Ok(path.to_owned()) } else { Err(EngineError::FfmpegMissing) };
-    }
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join("ffmpeg"))
-        .find(|path| is_program(path))
-        .ok_or(EngineError::FfmpegMissing)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-/// Containers a track can be in, by ffmpeg's names for reading them.
+/// What a track of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Container {
-    Ts,
-    Mp4,
-    Aac,
-    Mp3,
-    Ac3,
-    Eac3,
+pub(crate) enum TrackKind {
+    /// The picture, and perhaps its sound with it.
+    Video,
+    /// Sound of its own.
+    Audio,
+    /// Text.
+    Subtitles,
 }
 
-impl Container {
-    const fn demuxer(self) -> &'static str {
-        match self {
-            Self::Ts => "mpegts",
-            Self::Mp4 => "mov",
-            Self::Aac => "aac",
-            Self::Mp3 => "mp3",
-            Self::Ac3 => "ac3",
-            Self::Eac3 => "eac3",
-        }
-    }
-
-    /// Tells a container by its first bytes.
-    pub(crate) fn sniff(start: &[u8]) -> Option<Self> {
-        let start = after_id3(start);
-        if start.first() == Some(&0x47) && start.get(TS_PACKET).is_none_or(|byte| *byte == 0x47) {
-            return Some(Self::Ts);
-        }
-        match start {
-            [_, _, _, _, b'f', b't', b'y', b'p', ..]
-            | [_, _, _, _, b's', b't', b'y', b'p', ..]
-            | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
-            | [_, _, _, _, b'm', b'o', b'o', b'f', ..]
-            | [_, _, _, _, b's', b'i', b'd', b'x', ..] => Some(Self::Mp4),
-            // ADTS: twelve bits of sync, layer 0.
-            [0xFF, second, ..] if second & 0xF6 == 0xF0 => Some(Self::Aac),
-            [0xFF, second, ..] if second & 0xE0 == 0xE0 => Some(Self::Mp3),
-            // Bit stream identification above 10 is Enhanced AC-3 (ETSI TS 102 366 annex E).
-            [0x0B, 0x77, _, _, _, fifth, ..] => Some(if fifth >> 3 > 10 { Self::Eac3 } else { Self::Ac3 }),
-            _ => None,
-        }
-    }
+/// One working file.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) kind: TrackKind,
+    pub(crate) path: PathBuf,
+    /// RFC 5646.
+    pub(crate) language: Option<String>,
+    /// For people.
+    pub(crate) name: Option<String>,
+    pub(crate) default: bool,
+    pub(crate) forced: bool,
+    /// In order, covering the file.
+    pub(crate) sections: Vec<Section>,
+    pub(crate) timing: Timing,
 }
 
-/// Packed audio begins with an ID3 tag that carries its timestamp (RFC 8216 section 3.4).
-fn after_id3(start: &[u8]) -> &[u8] {
-    match start {
-        [b'I', b'D', b'3', _, _, _, a, b, c, d, ..] => {
-            let size = [a, b, c, d].iter().fold(0_usize, |size, byte| size << 7 | usize::from(**byte & 0x7F));
-            start.get(10 + size..).unwrap_or_default()
-        }
-        _ => start,
-    }
+/// A run of segments with one initialisation section and one clock. A new one begins at a discontinuity, at another
+/// initialisation section, and with a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Section {
+    /// Where it is in the working file. It begins with its initialisation section when the format has one; without, the one
+    /// before holds.
+    pub(crate) bytes: Range<u64>,
+    /// Its place by the manifest.
+    pub(crate) start: Duration,
+    /// How long it is by the manifest, holes in it included.
+    pub(crate) duration: Duration,
+    /// Microseconds to add to the timestamps inside; only DASH says.
+    pub(crate) shift_us: Option<i64>,
+    /// Timestamps may begin anew here. Without it the clock of the section before goes on.
+    pub(crate) new_clock: bool,
 }
 
-/// Reads the container of a file.
-pub(crate) fn container_of(path: &Path) -> Result<Container, EngineError> {
-    let mut start = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(SNIFFED).read_to_end(&mut start));
-    read.map_err(EngineError::disk)?;
-    Container::sniff(&start).ok_or_else(|| EngineError::UnsupportedMedia {
-        reason: "its segments are no known kind of video or sound".to_owned(),
-    })
+/// How long a track is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Timing {
+    /// By the manifest, lost segments included.
+    pub(crate) planned: Duration,
+    pub(crate) longest_segment: Duration,
+    /// Number of segments, lost ones included.
+    pub(crate) segments: usize,
+    /// Every segment is said to last whole seconds, as old playlists do by rounding.
+    pub(crate) whole_seconds: bool,
+    /// Length of the segments that are known, and reported, not to be there.
+    pub(crate) lost: Duration,
+    /// It was recorded while it went on.
+    pub(crate) live: bool,
 }
 
 /// What to put together.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
-    pub(crate) program: &'a Path,
-    /// Picture, usually with its sound.
-    pub(crate) main: &'a Path,
-    /// Sound of its own, which then replaces that of `main`.
-    pub(crate) audio: Option<&'a Path>,
+    pub(crate) ffmpeg: &'a Path,
+    /// The main track first: picture with or without sound, or sound. Sound of its own replaces that of the main track.
+    pub(crate) inputs: &'a [Input],
+    /// An existing folder, private to this job, for what is needed on the way.
+    pub(crate) work: &'a Path,
     pub(crate) output: &'a Path,
     pub(crate) title: Option<&'a str>,
-    /// Timestamps may start anew in the middle.
-    pub(crate) discontinuous: bool,
-    /// `main` is sound and nothing else is wanted of it.
+    /// Page or address it came from, without secrets.
+    pub(crate) source_url: Option<&'a str>,
+    /// The main track is sound, or nothing else is wanted of it.
     pub(crate) audio_only: bool,
+    /// A result without a picture is not whole.
+    pub(crate) has_picture: bool,
+    pub(crate) subtitle_form: SubtitleForm,
+    /// Granted when the codecs allow: `mkv`, `webm`, `mp4`.
+    pub(crate) extension_wish: Option<String>,
 }
 
-/// Runs ffmpeg. Dropping the future kills it.
-pub(crate) async fn run(plan: &Plan<'_>) -> Result<(), EngineError> {
-    let mut command = Command::new(plan.program);
-    command
-        .args(arguments(plan)?)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => EngineError::FfmpegMissing,
-        _ => EngineError::MuxFailed { reason: error.to_string() },
-    })?;
-    let mut words = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut stderr = stderr;
-        let _ = (&mut stderr).take(MAX_WORDS).read_to_end(&mut words).await;
-        // A full pipe would stop it.
-        let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-    }
-    let status = child.wait().await.map_err(|error| EngineError::MuxFailed { reason: error.to_string() })?;
-    if status.success() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&words);
-    if words.contains("No space left on device") {
-        return Err(EngineError::DiskFull);
-    }
-    let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
-    // Paths are nobody's business in a message.
-    let folder = plan.output.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
-    Err(EngineError::MuxFailed { reason: last.replace(&folder, "…").chars().take(300).collect() })
+/// A checked file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Muxed {
+    /// Settled by its codecs: `mp4`, `m4a`, `mp3`, `webm`, `mkv` or `ts`.
+    pub(crate) extension: &'static str,
+    /// Of its longest track.
+    pub(crate) duration: Duration,
+    /// What goes beside it, in the work folder until then.
+    pub(crate) sidecars: Vec<Sidecar>,
 }
 
-fn arguments(plan: &Plan<'_>) -> Result<Vec<std::ffi::OsString>, EngineError> {
-    let mut out: Vec<std::ffi::OsString> =
-        ["-hide_banner", "-nostdin", "-loglevel", "error", "-y"].map(Into::into).into();
-    let containers: Vec<Container> =
-        std::iter::once(plan.main).chain(plan.audio).map(container_of).collect::<Result<_, _>>()?;
-    let file = |path: &Path| {
-        // With its protocol in front no name is taken for an option or another protocol.
-        let mut name = std::ffi::OsString::from("file:");
-        name.push(path);
-        name
+/// A file that goes beside the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sidecar {
+    pub(crate) path: PathBuf,
+    /// What its name has in place of the result's extension: `.en.vtt`.
+    pub(crate) suffix: String,
+}
+
+/// The extension that a stream with these codecs (RFC 6381) will most likely get; for naming it before it is there.
+pub(crate) fn likely_extension(codecs: Option<&str>, audio_only: bool) -> &'static str {
+    let codecs: Vec<Codec> =
+        codecs.unwrap_or_default().split(',').filter_map(|one| named(one.trim())).collect();
+    let of_interest: Vec<Codec> =
+        codecs.into_iter().filter(|codec| !audio_only || codec.kind() == CodecKind::Audio).collect();
+    match (of_interest.is_empty(), audio_only) {
+        (true, false) => "mp4",
+        (true, true) => "m4a",
+        (false, _) => Output::choose(&of_interest, None).extension(),
+    }
+}
+
+fn named(codec: &str) -> Option<Codec> {
+    let letters: [u8; 4] = codec.split('.').next()?.as_bytes().try_into().ok()?;
+    if &letters == b"mp4a" {
+        return Some(if matches!(codec, "mp4a.69" | "mp4a.6B" | "mp4a.6b" | "mp4a.40.34") {
+            Codec::Mp3
+        } else {
+            Codec::Aac
+        });
+    }
+    let letters = match &letters {
+        b"flac" => *b"fLaC",
+        b"opus" => *b"Opus",
+        letters => *letters,
     };
-    let shifts = containers.iter().all(|container| matches!(container, Container::Ts | Container::Mp4));
-    // Two inputs share one clock: kept as it is, and moved to zero together in the end. One input with restarts needs
-    // ffmpeg's own correction, which works only without.
-    if plan.audio.is_some() && shifts && !plan.discontinuous {
-        out.push("-copyts".into());
-    } else if plan.discontinuous {
-        out.extend(["-dts_delta_threshold", "1"].map(Into::into));
+    let known = Codec::of_sample_entry(letters, &[], [0; 4]);
+    matches!(known.kind(), CodecKind::Video | CodecKind::Audio).then_some(known)
+}
+
+/// Muxes and checks. Dropping the future ends everything it started.
+pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
+    let halt = Halt::default();
+    let media: Vec<&Input> = plan.inputs.iter().filter(|input| input.kind != TrackKind::Subtitles).collect();
+    let mut sources = Vec::new();
+    for input in &media {
+        let input = (*input).clone();
+        sources.push(blocking(&halt, move |halt| source::open(&input, halt)).await?);
     }
-    for (path, container) in std::iter::once(plan.main).chain(plan.audio).zip(&containers) {
-        out.extend(["-protocol_whitelist", "file", "-f", container.demuxer(), "-i"].map(Into::into));
-        out.push(file(path));
+    let live = media.iter().any(|input| input.timing.live);
+    let pieces: Vec<Vec<Piece>> =
+        media.iter().zip(&sources).map(|(input, source)| pieces(input, source)).collect();
+    let shifts = timeline::place(&pieces, live);
+    let mut ready = Vec::new();
+    for (number, ((input, source), (pieces, shifts))) in
+        media.iter().zip(&sources).zip(pieces.iter().zip(&shifts)).enumerate()
+    {
+        ready.push(one_clock(plan, number, input, source, pieces, shifts, &halt).await?);
     }
-    match (plan.audio, plan.audio_only) {
-        (_, true) => out.extend(["-map", "0:a:0"].map(Into::into)),
-        (Some(_), _) => out.extend(["-map", "0:v:0?", "-map", "1:a:0"].map(Into::into)),
-        (None, _) => out.extend(["-map", "0:v:0?", "-map", "0:a:0?"].map(Into::into)),
+    let selected = arguments::select(plan, &media, &pieces, &ready)?;
+    let codecs: Vec<Codec> = selected.iter().map(|one| one.stream.codec.clone()).collect();
+    let output = if selected.iter().any(|one| one.sound_changes) {
+        Output::Ts
+    } else {
+        Output::choose(&codecs, plan.extension_wish.as_deref())
+    };
+    let outcome = ffmpeg::run(
+        plan.ffmpeg,
+        &arguments::of(plan, &media, &ready, &selected, &[], output),
+        plan.output.parent().unwrap_or(plan.work),
+    )
+    .await;
+    for file in ready.iter().filter(|file| file.made) {
+        let _ = std::fs::remove_file(&file.path);
     }
-    out.extend(
-        ["-c", "copy", "-dn", "-sn", "-map_metadata", "-1", "-avoid_negative_ts", "make_zero"]
-            .map(Into::into),
-    );
-    if let Some(title) = plan.title {
-        out.push("-metadata".into());
-        out.push(format!("title={}", title.replace('\0', "")).into());
+    outcome?;
+    let duration = check::run(plan, &media, &selected, 0, output, &halt).await?;
+    Ok(Muxed { extension: output.extension(), duration, sidecars: Vec::new() })
+}
+
+/// Brings an input to one clock.
+async fn one_clock(
+    plan: &Plan<'_>,
+    number: usize,
+    input: &Input,
+    source: &Source,
+    pieces: &[Piece],
+    shifts: &[Shift],
+    halt: &Halt,
+) -> Result<Ready, EngineError> {
+    let way = join::way(source, pieces)?;
+    let task = join::Task {
+        input: input.clone(),
+        source: source.clone(),
+        pieces: pieces.to_vec(),
+        shifts: shifts.to_vec(),
+        stem: plan.work.join(format!("joined{number}")),
+    };
+    match way {
+        join::Way::Converted => task.convert(plan.ffmpeg, halt).await,
+        way => blocking(halt, move |halt| task.join(way, halt)).await,
     }
-    out.extend(["-movflags", "+faststart", "-f", "mp4"].map(Into::into));
-    out.push(file(plan.output));
-    Ok(out)
+}
+
+fn pieces(input: &Input, source: &Source) -> Vec<Piece> {
+    let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
+    let pieces = input.sections.iter().zip(&source.clocks).map(|(section, clock)| Piece {
+        start_us: us(section.start),
+        span_us: us(section.duration),
+        new_clock: section.new_clock,
+        given_us: section.shift_us,
+        clock: clock.clone(),
+    });
+    pieces.collect()
+}
+
+/// Tells blocking work that nobody waits for it any more.
+#[derive(Debug, Default)]
+struct Halt(Arc<AtomicBool>);
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs what reads and writes files where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    halt: &Halt,
+    work: impl FnOnce(&AtomicBool) -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    let flag = Arc::clone(&halt.0);
+    let done = tokio::task::spawn_blocking(move || work(&flag)).await;
+    done.map_err(|error| EngineError::Internal(error.to_string()))?
 }
 
 #[cfg(test)]
@@ -199,30 +262,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_are_told_by_their_first_bytes() {
-        let mut ts = vec![0; 400];
-        (ts[0], ts[188], ts[376]) = (0x47, 0x47, 0x47);
-        for (start, container) in [
-            (ts, Some(Container::Ts)),
-            (b"\0\0\0\x18ftypmp42".to_vec(), Some(Container::Mp4)),
-            (b"\0\0\0\x18stypmsdh".to_vec(), Some(Container::Mp4)),
-            (vec![0xFF, 0xF1, 0x50, 0x80], Some(Container::Aac)),
-            (vec![0xFF, 0xFB, 0x90, 0x00], Some(Container::Mp3)),
-            (vec![0x0B, 0x77, 0, 0, 0, 8 << 3], Some(Container::Ac3)),
-            (vec![0x0B, 0x77, 0, 0, 0, 16 << 3], Some(Container::Eac3)),
-            ([b"ID3\x04\0\0\0\0\0\x02xx".to_vec(), vec![0xFF, 0xF1]].concat(), Some(Container::Aac)),
-            (b"#EXTM3U\n".to_vec(), None),
-            (b"ffconcat version 1.0".to_vec(), None),
-            (b"<html>".to_vec(), None),
-            (Vec::new(), None),
+    fn a_name_is_found_before_the_file_is_there() {
+        for (codecs, audio_only, extension) in [
+            (None, false, "mp4"),
+            (None, true, "m4a"),
+            (Some("avc1.64001f,mp4a.40.2"), false, "mp4"),
+            (Some("avc1.64001f, mp4a.40.2"), true, "m4a"),
+            (Some("vp09.00.10.08,opus"), false, "webm"),
+            (Some("vp09.00.10.08,opus"), true, "webm"),
+            (Some("mp4a.40.34"), true, "mp3"),
+            (Some("stpp.ttml"), false, "mp4"),
         ] {
-            assert_eq!(Container::sniff(&start), container, "{start:?}");
+            assert_eq!(likely_extension(codecs, audio_only), extension, "{codecs:?}");
         }
-    }
-
-    #[test]
-    fn a_missing_program_is_a_fact() {
-        assert!(matches!(find(Some(Path::new("/nowhere/ffmpeg"))), Err(EngineError::FfmpegMissing)));
-        assert!(matches!(find(Some(Path::new("/etc/passwd"))), Err(EngineError::FfmpegMissing)));
     }
 }

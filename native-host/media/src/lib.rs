@@ -4,12 +4,16 @@
 //! every function here is total; text from outside yields a value or an error, never a panic.
 
 pub mod classify;
+pub mod codec;
 #[cfg(feature = "dash")]
 pub mod dash;
 pub mod drm;
 pub mod filename;
+pub mod fragment;
 pub mod hls;
 pub mod language;
 pub mod mp4;
+pub mod packed;
 pub mod segment;
+pub mod ts;
 pub mod variants;

@@ -4,7 +4,6 @@
 //! version cannot do is refused here, before the first segment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -14,9 +13,6 @@ use weir_media::variants::{Multivariant, Variant};
 
 use crate::EngineError;
 use crate::digest::hex;
-
-/// Slack for rounding in playlists and for the last frame, in seconds.
-const MIN_TOLERANCE_S: f64 = 0.5;
 
 /// Which playlists a wish means.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,26 +154,6 @@ pub(crate) fn fingerprint(tracks: &[MediaPlaylist]) -> String {
         }
     }
     hex(&hasher.finalize())
-}
-
-/// How far the finished file's length may be from the playlist's sum, in seconds.
-pub(crate) fn tolerance(media: &MediaPlaylist) -> f64 {
-    let longest = media.longest_segment().as_secs_f64();
-    // Old playlists round every segment to whole seconds, so their sum drifts by up to half a second each.
-    let rounded = media.segments.iter().all(|segment| segment.duration.subsec_nanos() == 0);
-    let drift = if rounded {
-        (0.5 * media.segments.len() as f64).min(media.duration().as_secs_f64() * 0.1)
-    } else {
-        0.0
-    };
-    // Half a segment: a whole one must never go missing unnoticed.
-    (longest / 2.0).max(MIN_TOLERANCE_S).max(drift)
-}
-
-/// Longest silence between two pieces of sound that is not a lost segment.
-pub(crate) fn largest_gap(media: &MediaPlaylist) -> Option<Duration> {
-    let broken = media.segments.iter().any(|segment| segment.discontinuity);
-    (!broken).then(|| (media.longest_segment() / 2).max(Duration::from_secs(1)))
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(crate) struct Recorder {
     pub(crate) part: Part,
     pub(crate) state: HlsState,
     pub(crate) monitor: Arc<Monitor>,
+    /// Where the segments of each track begin, as far as this run wrote them.
+    pub(crate) starts: Vec<Vec<(usize, u64)>>,
     /// Sum of all tracks, and what is done of it.
     pub(crate) total: Duration,
     pub(crate) done: Duration,
@@ -116,6 +118,9 @@ impl Writing {
             // Never fails: the requests hold receivers, and if none is left nobody needs to know.
             let _ = self.turn.send(number);
             number += 1;
+            if !piece.is_map {
+                self.recorder.starts[self.number].push((piece.index, at));
+            }
             match self.piece(&mut file, at, &piece, &mut messages) {
                 Ok(Some(end)) => at = end,
                 // Aborted in the middle.
