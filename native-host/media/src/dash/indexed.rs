@@ -13,6 +13,11 @@ use super::track::Timed;
 use crate::mp4::{self, Sidx};
 use crate::segment::{ByteRange, Map, Segment};
 
+/// Boxes that may stand before the index.
+const BEFORE: [[u8; 4]; 12] = [
+    *b"ftyp", *b"styp", *b"moov", *b"free", *b"skip", *b"wide", *b"uuid", *b"meta", *b"pdin", *b"prft",
+    *b"emsg", *b"ssix",
+];
 /// How deep indexes may point to indexes.
 const MAX_DEPTH: usize = 4;
 
@@ -33,8 +38,10 @@ pub struct Indexed {
     pub shift_us: i64,
     /// The part of the presentation's line of time that is to be taken, in microseconds; without an end, all from there on.
     pub from_us: i64,
-    /// One past the last microsecond.
+    /// One past the last microsecond that is meant.
     pub to_us: Option<i64>,
+    /// How long the period is; zero when nothing says so.
+    pub duration: Duration,
 }
 
 /// Why bytes are not the index that is needed.
@@ -66,15 +73,15 @@ impl Indexed {
         self.index.unwrap_or(ByteRange { offset: 0, length: guess.max(1) })
     }
 
-    /// The file as one segment, initialisation section included.
+    /// The file as one segment, initialisation section included. None when the period shows only a part of it.
     #[must_use]
-    pub fn whole(&self) -> Timed {
-        let length = self.to_us.map_or(0, |to| to.saturating_sub(self.from_us));
-        Timed {
+    pub fn whole(&self) -> Option<Timed> {
+        (self.shift_us == self.from_us).then(|| Timed {
             start_us: self.from_us,
+            doubtful: false,
             segment: Segment {
                 url: self.url.clone(),
-                duration: Duration::from_micros(u64::try_from(length).unwrap_or_default()),
+                duration: self.duration,
                 sequence: 0,
                 byte_range: None,
                 key: None,
@@ -84,7 +91,7 @@ impl Indexed {
                 date_ms: None,
                 shift_us: Some(self.shift_us),
             },
-        }
+        })
     }
 
     /// The segments, from the bytes of the file that begin at `offset`: the index itself, or the file's head.
@@ -113,6 +120,7 @@ impl Indexed {
             let length = u64::try_from(end_us.saturating_sub(start_us)).unwrap_or_default();
             segments.push(Timed {
                 start_us,
+                doubtful: false,
                 segment: Segment {
                     url: self.url.clone(),
                     duration: Duration::from_micros(length),
@@ -155,9 +163,9 @@ impl Reader<'_> {
             let (kind, size) = self.head(at)?;
             match &kind {
                 b"sidx" => return Ok(at),
-                // WebM begins so, and its index is another.
-                b"moof" | b"mdat" | [0x1A, 0x45, 0xDF, 0xA3] => return Err(IndexError::Absent),
-                _ => at = at.checked_add(size).ok_or(IndexError::Absent)?,
+                kind if BEFORE.contains(kind) => at = at.checked_add(size).ok_or(IndexError::Absent)?,
+                // Samples, WebM, or something else altogether.
+                _ => return Err(IndexError::Absent),
             }
         }
     }
@@ -168,17 +176,14 @@ impl Reader<'_> {
         let start =
             at.checked_sub(self.offset).and_then(|at| usize::try_from(at).ok()).ok_or(IndexError::Absent)?;
         let rest = self.bytes.get(start..).ok_or(cut)?;
-        if let Some(magic @ [0x1A, 0x45, 0xDF, 0xA3]) = rest.first_chunk() {
-            return Ok((*magic, 0));
-        }
         let kind: [u8; 4] = rest.get(4..8).and_then(|kind| kind.try_into().ok()).ok_or(cut)?;
         let size = match mp4::u32_at(rest, 0).ok_or(cut)? {
             // To the end of the file: nothing comes after it.
-            0 => u64::MAX / 2,
+            0 => return Err(IndexError::Absent),
             1 => mp4::u64_at(rest, 8).ok_or(cut)?,
             size => u64::from(size),
         };
-        if size < 8 {
+        if size < 8 && BEFORE.contains(&kind) {
             return Err(IndexError::Malformed { reason: "a box is smaller than its own head" });
         }
         Ok((kind, size))

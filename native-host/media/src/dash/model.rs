@@ -57,8 +57,9 @@ pub(super) struct Period {
     pub(super) start_us: i64,
     /// None as long as it goes on.
     pub(super) duration_us: Option<i64>,
-    /// Whether anything follows it.
-    pub(super) last: bool,
+    /// Where it is cut off: what is listed beyond is not meant. None where only the length of the whole presentation, which
+    /// packagers like to state too short, says where it ends.
+    pub(super) cut_us: Option<i64>,
     /// What can be chosen, in the manifest's order.
     pub(super) representations: Vec<Representation>,
 }

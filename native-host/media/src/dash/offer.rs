@@ -5,7 +5,6 @@
 
 use super::Mpd;
 use super::model::{ContentKind, Period, Representation, RepresentationId};
-use super::protection::Protection;
 use crate::hls::Variables;
 use crate::variants::{self, Attributes, Multivariant, Rendition, RenditionKind};
 
@@ -80,7 +79,7 @@ fn offered(period: &Period, kind: ContentKind) -> Vec<&Representation> {
     let all: Vec<&Representation> =
         period.representations.iter().filter(|representation| representation.is.kind == kind).collect();
     let open: Vec<&Representation> =
-        all.iter().copied().filter(|representation| representation.protection == Protection::None).collect();
+        all.iter().copied().filter(|representation| representation.protection.is_open()).collect();
     if open.is_empty() { all } else { open }
 }
 

@@ -48,8 +48,9 @@ pub(super) fn representations(
             }
             let bases = address::bases(own, &bases)?;
             let addressing = schemes.below(own)?.addressing();
-            let schemes = properties(levels, "ContentProtection").into_iter().map(|(scheme, _)| scheme);
-            let protection = Protection::of(&schemes.collect::<Vec<_>>());
+            let elements = levels.into_iter().flat_map(|level| xml::children(level, "ContentProtection"));
+            let Some(base) = bases.first() else { continue };
+            let protection = Protection::of(&elements.collect::<Vec<_>>(), &base.url);
             let about = About::of(levels, kind);
             let id = xml::attribute(own, "id").map_or_else(|| format!("{set}-{index}"), str::to_owned);
             found.push(about.representation(id, set, protection, bases, addressing));

@@ -11,6 +11,9 @@ use super::model::{ContentKind, Period};
 use super::protection::Protection;
 use super::{Clock, Mpd, MpdError, address, period, values, xml};
 
+/// How far the stated length of the last period may fall short of its last segments, in microseconds: some packagers cut
+/// it to whole seconds.
+const CUT_SHORT_US: i64 = 1_000_000;
 const NO_TIME: &str = "a length of time in it cannot be";
 const NO_DATE: &str = "a date in it cannot be";
 
@@ -41,24 +44,24 @@ fn mpd(root: Node<'_, '_>, base: &Url) -> Result<Mpd, MpdError> {
             name,
             start_us: place.start_us,
             duration_us: place.duration_us,
-            last: false,
+            cut_us: place.cut_us,
             representations: period::representations(node, &bases, &schemes)?,
         });
     }
     if periods.iter().all(|period| period.representations.is_empty()) {
         return Err(MpdError::Empty);
     }
-    if let Some(last) = periods.last_mut() {
-        last.last = true;
-    }
-    let end = periods.last().and_then(|last| Some(micros(last.start_us.checked_add(last.duration_us?)?)));
+    let update_period = time("minimumUpdatePeriod")?;
+    // While updates may come, so may periods.
+    let end = periods.last().filter(|_| !live || update_period.is_none());
+    let end = end.and_then(|last| Some(micros(last.start_us.checked_add(last.duration_us?)?)));
     let information = xml::children(root, "ProgramInformation").next();
     let title = information.and_then(|node| xml::children(node, "Title").find_map(xml::content));
     let (drm, unsupported) = obstacles(&periods);
     Ok(Mpd {
         live,
         duration: stated.or(end),
-        minimum_update_period: time("minimumUpdatePeriod")?,
+        minimum_update_period: update_period,
         time_shift_buffer_depth: time("timeShiftBufferDepth")?,
         availability_start_time: date("availabilityStartTime")?,
         publish_time: date("publishTime").unwrap_or_default(),
@@ -80,6 +83,7 @@ struct Place {
     index: usize,
     start_us: i64,
     duration_us: Option<i64>,
+    cut_us: Option<i64>,
 }
 
 /// Section 5.3.2.1 of the standard: a period begins where it says, else where the one before ends; it ends where the next
@@ -110,7 +114,13 @@ fn places(
             }
             before.duration_us = Some(before.duration_us.map_or(room, |length| length.min(room)));
         }
-        places.push(Place { index, start_us, duration_us });
+        places.push(Place { index, start_us, duration_us, cut_us: None });
+    }
+    let count = places.len();
+    for (index, place) in places.iter_mut().enumerate() {
+        let end = place.duration_us.and_then(|length| place.start_us.checked_add(length));
+        // The very last one may be rounded too.
+        place.cut_us = end.map(|end| if index + 1 == count { end.saturating_add(CUT_SHORT_US) } else { end });
     }
     if let (Some(last), Some(total)) = (places.last_mut(), presentation)
         && last.duration_us.is_none()
@@ -149,7 +159,7 @@ fn obstacles(periods: &[Period]) -> (Option<crate::drm::Drm>, Option<String>) {
         for kind in [ContentKind::Video, ContentKind::Audio] {
             let ways =
                 || period.representations.iter().filter(|representation| representation.is.kind == kind);
-            if ways().any(|way| way.protection == Protection::None) {
+            if ways().any(|way| way.protection.is_open()) {
                 continue;
             }
             for way in ways() {

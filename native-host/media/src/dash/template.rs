@@ -105,6 +105,21 @@ impl Template {
         self.0.iter().any(|piece| matches!(piece, Piece::Number(Value::SubNumber, _)))
     }
 
+    /// The address reference of an initialisation section. It belongs to no segment, so what asks for one stays as it is
+    /// written, as players leave it.
+    pub(super) fn fill_initialization(&self) -> String {
+        let mut out = String::new();
+        for piece in &self.0 {
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Number(Value::Number, _) => "$Number$",
+                Piece::Number(Value::Time, _) => "$Time$",
+                Piece::Number(Value::SubNumber, _) => "$SubNumber$",
+            });
+        }
+        out
+    }
+
     /// The address reference of a segment.
     pub(super) fn fill(&self, place: Place) -> String {
         let mut out = String::new();

@@ -10,18 +10,18 @@ use url::Url;
 
 use super::address::resolve;
 use super::model::{Addressing, Entry, Period, Representation, Scheme, Source};
+use super::protection::Protection;
 use super::template::{Place, Template};
 use super::track::{Media, Timed};
 use super::{Indexed, MAX_SEGMENTS, MpdError};
-use crate::segment::{Map, Segment};
+use crate::segment::{ByteRange, Key, Map, Segment};
 
 /// A computed segment shorter than this is a rounding error of the period's length, in microseconds: half a picture.
 const SLACK_US: i128 = 10_000;
-/// How far the stated length of the presentation may fall short of its last listed segments, in microseconds: some
-/// packagers cut it to whole seconds.
-const CUT_SHORT_US: i128 = 1_000_000;
 /// How many segments a live presentation without window reaches back.
 const MAX_LIVE: u64 = 50_000;
+/// As good as endless, and small enough to be multiplied by any length.
+const MANY: u64 = u64::MAX / 4;
 const NO_TIME: &str = "a time in it cannot be";
 
 /// What is there by now of a presentation that goes on.
@@ -40,7 +40,11 @@ pub(super) fn media(
     now: Option<Now>,
 ) -> Result<Media, MpdError> {
     let Some(base) = representation.bases.first() else { return Err(no_address()) };
-    let stretch = Stretch { period, base: &base.url, now };
+    let key = match &representation.protection {
+        Protection::Clear(key) => Some(Arc::clone(key)),
+        _ => None,
+    };
+    let stretch = Stretch { period, base: &base.url, now, key };
     let early = |scheme: &Scheme| {
         let own = if scheme.early_is_partial { 0 } else { scheme.availability_offset_us.unwrap_or(0) };
         own.saturating_add(base.availability_offset_us)
@@ -51,7 +55,11 @@ pub(super) fn media(
                 let id = &representation.is;
                 let template = |text: &str| Template::new(text, &id.id, id.bandwidth);
                 let media = template(media)?;
-                let initialization = scheme.initialization_template.as_deref().map(template).transpose()?;
+                // Packagers write templates into the element too.
+                let element = scheme.initialization.as_ref().filter(|source| source.range.is_none());
+                let element = element.and_then(|source| source.url.as_deref());
+                let initialization = scheme.initialization_template.as_deref().or(element);
+                let initialization = initialization.map(template).transpose()?;
                 stretch.templated(scheme, &media, initialization.as_ref(), early(scheme))
             }
             None => stretch.file(Some(scheme)),
@@ -81,6 +89,8 @@ struct Run {
     /// Place of the first among all that are listed.
     index: u64,
     parts: u64,
+    /// Only the length of the period says that there is a last one.
+    doubtful: bool,
 }
 
 impl Run {
@@ -105,7 +115,11 @@ impl Run {
 
     /// Keeps the first `count` segments.
     fn first(self, count: u64) -> Self {
-        if count < self.count { Self { count, last_duration: self.duration, ..self } } else { self }
+        if count < self.count {
+            Self { count, last_duration: self.duration, doubtful: false, ..self }
+        } else {
+            self
+        }
     }
 
     /// Without what ends at or before `from`, and what begins at or after `to`.
@@ -127,6 +141,9 @@ impl Run {
             // The last one may be longer or shorter than the others, and was looked at above.
             let skip = to_u64((from - kept.time) / length).min(kept.count - 1);
             kept = kept.without_first(skip);
+            if kept.end() <= from {
+                return None;
+            }
         }
         Some(kept)
     }
@@ -141,6 +158,7 @@ struct Stretch<'a> {
     period: &'a Period,
     base: &'a Url,
     now: Option<Now>,
+    key: Option<Arc<Key>>,
 }
 
 impl Stretch<'_> {
@@ -161,13 +179,8 @@ impl Stretch<'_> {
             return Err(MpdError::malformed("all its segments have the same address"));
         }
         let map = match initialization {
-            Some(template) if template.is_numbered() => {
-                return Err(MpdError::malformed(
-                    "its initialisation section differs from segment to segment",
-                ));
-            }
             Some(template) => {
-                let url = resolve(self.base, &template.fill(Place { number: 0, time: 0, sub_number: 0 }))?;
+                let url = resolve(self.base, &template.fill_initialization())?;
                 Some(Arc::new(Map { url, byte_range: None, key: None, sequence: 0 }))
             }
             None => self.map(scheme)?,
@@ -199,8 +212,19 @@ impl Stretch<'_> {
                 let number = scheme.first_number();
                 let before = if self.now.is_some() { number.saturating_sub(1) } else { 0 };
                 let time = i128::from(scheme.offset()) + i128::from(duration) * i128::from(before);
-                let run = Run { time, duration, count, last_duration: duration, number, index: 0, parts: 1 };
-                vec![self.clipped(scheme, run)]
+                let run = Run {
+                    time,
+                    duration,
+                    count,
+                    last_duration: duration,
+                    number,
+                    index: 0,
+                    parts: 1,
+                    doubtful: false,
+                };
+                // One too many is a period stated too short; more are not meant.
+                let room = self.room(scheme, duration).filter(|room| self.now.is_none() && count > room + 1);
+                vec![self.clipped(scheme, run.first(room.unwrap_or(count)))]
             }
             (None, None) => vec![self.shared_run(scheme, count)?],
         };
@@ -217,7 +241,11 @@ impl Stretch<'_> {
         if self.base.path().ends_with('/') {
             return Err(no_address());
         }
-        let to_us = self.period.duration_us.and_then(|length| self.period.start_us.checked_add(length));
+        if self.key.is_some() {
+            let reason =
+                "its segments are encrypted one by one in one file, which this version does not undo";
+            return Err(MpdError::Unsupported { reason: reason.to_owned() });
+        }
         Ok(Media::Indexed(Indexed {
             url: self.base.clone(),
             backups,
@@ -227,7 +255,8 @@ impl Stretch<'_> {
             shift_us: self.shift_us(scheme)?,
             from_us: self.period.start_us,
             // What is stated too short cuts nothing off at the very end.
-            to_us: to_us.map(|to| if self.period.last { to.saturating_add(CUT_SHORT_US as i64) } else { to }),
+            to_us: self.period.cut_us,
+            duration: self.period.duration_us.map(micros).unwrap_or_default(),
         }))
     }
 
@@ -256,33 +285,51 @@ impl Stretch<'_> {
         let duration = ticks / count.max(1);
         let last_duration = ticks - duration * (count - 1);
         let (time, number) = (i128::from(scheme.offset()), scheme.first_number());
-        Ok(Run { time, duration, count, last_duration, number, index: 0, parts: 1 })
+        Ok(Run { time, duration, count, last_duration, number, index: 0, parts: 1, doubtful: false })
     }
 
     /// Segments of equal length, as many as the period has room for.
     fn computed_run(&self, scheme: &Scheme, duration: u64, early_us: i64) -> Result<Vec<Run>, MpdError> {
         let time = i128::from(scheme.offset());
         let number = scheme.first_number();
-        let numbered = scheme.end_number.map(|end| (end.saturating_add(1)).saturating_sub(number));
-        let fits = self.end(scheme).map(|end| {
-            let room = (end - time - ticks(SLACK_US, scheme)).max(0);
-            to_u64((room + i128::from(duration) - 1) / i128::from(duration)).max(1)
-        });
+        let numbered = scheme.end_number.map(|end| end.saturating_add(1).saturating_sub(number).min(MANY));
+        let fits = self.room(scheme, duration);
         let count = match (numbered, fits, self.now) {
             (Some(count), ..) | (None, Some(count), _) => count,
-            (None, None, Some(_)) => u64::MAX / 4,
+            (None, None, Some(_)) => MANY,
             (None, None, None) => return Err(MpdError::malformed("a period does not say how long it is")),
         };
-        let run = Run { time, duration, count, last_duration: duration, number, index: 0, parts: 1 };
-        let Some(now) = self.now else { return Ok(vec![self.clipped(scheme, run)]) };
+        let run = Run {
+            time,
+            duration,
+            count,
+            last_duration: duration,
+            number,
+            index: 0,
+            parts: 1,
+            doubtful: false,
+        };
+        let run = self.clipped(scheme, run);
+        // Sound is often a little longer than the picture, and the presentation as long as either: whether there is a
+        // picture for the rest, nobody says.
+        let doubtful = numbered.is_none() && run.count > 1 && run.last_duration < duration / 2;
+        let run = Run { doubtful, ..run };
+        let Some(now) = self.now else { return Ok(vec![run]) };
         let Some(at) = now.at_us else {
             return Err(MpdError::malformed("it is live and does not say when it began"));
         };
-        let at = self.ticks_at(at.saturating_add(early_us), scheme);
-        let whole = to_u64((at - time) / i128::from(duration));
-        let run = self.clipped(scheme, run).first(whole);
+        // Computed segments are there when they are whole.
+        let available = self.ticks_at(at.saturating_add(early_us), scheme);
+        let run = run.first(to_u64((available - time) / i128::from(duration)));
         let run = run.without_first(run.count.saturating_sub(MAX_LIVE));
-        Ok(self.kept(scheme, vec![run], now))
+        let from = now.depth_us.map(|depth| self.ticks_at(at.saturating_sub(depth), scheme));
+        Ok(run.between(from, None).into_iter().collect())
+    }
+
+    /// How many segments of this length the period has room for, at least one.
+    fn room(&self, scheme: &Scheme, duration: u64) -> Option<u64> {
+        let length = self.end(scheme)? - i128::from(scheme.offset()) - ticks(SLACK_US, scheme);
+        Some(to_u64((length + i128::from(duration) - 1) / i128::from(duration)).max(1))
     }
 
     /// What a `SegmentTimeline` lists.
@@ -294,7 +341,7 @@ impl Stretch<'_> {
             time = entry.time.map_or(time, i128::from);
             number = entry.number.unwrap_or(number);
             let count = match entry.repeat {
-                Some(repeat) => repeat.saturating_add(1),
+                Some(repeat) => repeat.saturating_add(1).min(MANY),
                 None => {
                     let next = entries.get(at + 1).map(|next| next.time.map(i128::from));
                     let duration = i128::from(entry.duration);
@@ -305,15 +352,16 @@ impl Stretch<'_> {
                             return Err(MpdError::malformed("a segment is repeated without end"));
                         }
                         (None, end, now) => {
-                            let room = end.map_or(u64::MAX / 4, until);
+                            let room = end.map_or(MANY, until);
                             let early = |now: i64| self.ticks_at(now.saturating_add(early_us), scheme);
-                            room.min(now.map_or(u64::MAX / 4, |now| to_u64((early(now) - time) / duration)))
+                            room.min(now.map_or(MANY, |now| to_u64((early(now) - time) / duration)))
                         }
                     }
                 }
             };
             let (duration, parts) = (entry.duration, entry.parts);
-            let run = Run { time, duration, count, last_duration: duration, number, index, parts };
+            let run =
+                Run { time, duration, count, last_duration: duration, number, index, parts, doubtful: false };
             if let Some(before) = runs.last_mut().filter(|before| before.count > 0 && before.end() > time) {
                 // A little of an overlap is rounding; whole segments are not.
                 if time <= before.last_start() {
@@ -339,7 +387,7 @@ impl Stretch<'_> {
             }
         }
         match self.now {
-            Some(now) => Ok(self.kept(scheme, runs, now)),
+            Some(now) => Ok(self.begun(scheme, &runs, now, early_us)),
             None => {
                 let from = i128::from(scheme.offset());
                 let inside: Vec<Run> =
@@ -350,25 +398,17 @@ impl Stretch<'_> {
         }
     }
 
-    /// What of a live presentation has begun and is not gone yet. The window hangs from the newest segment there is, so that
-    /// a clock that is ahead does not empty it.
-    fn kept(&self, scheme: &Scheme, runs: Vec<Run>, now: Now) -> Vec<Run> {
-        let at = now.at_us.map(|at| self.ticks_at(at, scheme).saturating_add(1));
-        let to = match (at, self.cut(scheme)) {
-            (Some(at), Some(cut)) => Some(at.min(cut)),
-            (at, cut) => at.or(cut),
+    /// What of a live presentation has begun. What is listed before it is whole is fetched all the same: its server
+    /// knows better than a clock that may be wrong.
+    fn begun(&self, scheme: &Scheme, runs: &[Run], now: Now, early_us: i64) -> Vec<Run> {
+        let begun = now.at_us.map(|at| self.ticks_at(at.saturating_add(early_us.max(0)), scheme) + 1);
+        let to = match (begun, self.cut(scheme)) {
+            (Some(begun), Some(cut)) => Some(begun.min(cut)),
+            (begun, cut) => begun.or(cut),
         };
-        let begun: Vec<Run> =
-            runs.into_iter().filter_map(|run| run.between(Some(i128::from(scheme.offset())), to)).collect();
-        let newest = begun.last().map(Run::end);
-        let from = now.depth_us.zip(newest).map(|(depth, newest)| {
-            let edge = at.map_or(newest, |at| at.min(newest));
-            // The next period may have begun long ago: then the window hangs from now.
-            let over = self.period.duration_us.is_some() && !self.period.last;
-            let edge = if over { at.unwrap_or(edge) } else { edge };
-            edge - ticks(i128::from(depth), scheme)
-        });
-        begun.into_iter().filter_map(|run| run.between(from, None)).collect()
+        let between = |from| runs.iter().filter_map(|run| run.between(from, to)).collect::<Vec<Run>>();
+        let inside = between(Some(i128::from(scheme.offset())));
+        if inside.is_empty() { between(None) } else { inside }
     }
 
     /// The run without what lies beyond the period, and its last segment as long as the period has room for.
@@ -390,8 +430,7 @@ impl Stretch<'_> {
 
     /// Where listed segments are no longer meant.
     fn cut(&self, scheme: &Scheme) -> Option<i128> {
-        let slack = if self.period.last { ticks(CUT_SHORT_US, scheme) } else { 0 };
-        self.end(scheme).map(|end| end + slack)
+        self.period.cut_us.map(|cut| self.ticks_at(cut, scheme))
     }
 
     /// A moment of the presentation in the scheme's units.
@@ -410,7 +449,7 @@ impl Stretch<'_> {
         Ok(Some(Arc::new(Map { url, byte_range, key: None, sequence: 0 })))
     }
 
-    fn source(&self, source: &Source) -> Result<(Url, Option<crate::segment::ByteRange>), MpdError> {
+    fn source(&self, source: &Source) -> Result<(Url, Option<ByteRange>), MpdError> {
         let url = match &source.url {
             Some(reference) => resolve(self.base, reference)?,
             None => self.base.clone(),
@@ -424,7 +463,7 @@ impl Stretch<'_> {
         runs: &[Run],
         in_parts: bool,
         map: Option<&Arc<Map>>,
-        source: impl Fn(Place, u64) -> Result<(Url, Option<crate::segment::ByteRange>), MpdError>,
+        source: impl Fn(Place, u64) -> Result<(Url, Option<ByteRange>), MpdError>,
     ) -> Result<Media, MpdError> {
         let shift_us = self.shift_us(scheme)?;
         let place_us = |time: i128| {
@@ -452,12 +491,13 @@ impl Stretch<'_> {
                     let length = u64::try_from(end_us.saturating_sub(start_us)).unwrap_or_default();
                     segments.push(Timed {
                         start_us,
+                        doubtful: run.doubtful && nth + 1 == run.count,
                         segment: Segment {
                             url,
                             duration: Duration::from_micros(length),
                             sequence: number,
                             byte_range,
-                            key: None,
+                            key: self.key.clone(),
                             map: map.cloned(),
                             discontinuity: false,
                             gap: false,
@@ -472,7 +512,12 @@ impl Stretch<'_> {
     }
 }
 
-const EMPTY: Run = Run { time: 0, duration: 0, count: 1, last_duration: 0, number: 1, index: 0, parts: 1 };
+const EMPTY: Run =
+    Run { time: 0, duration: 0, count: 1, last_duration: 0, number: 1, index: 0, parts: 1, doubtful: false };
+
+fn micros(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or_default())
+}
 
 /// Microseconds in the scheme's units.
 fn ticks(us: i128, scheme: &Scheme) -> i128 {

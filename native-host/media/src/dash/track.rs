@@ -57,6 +57,9 @@ pub enum Media {
 pub struct Timed {
     /// Where it begins, in microseconds on the presentation's line of time.
     pub start_us: i64,
+    /// The manifest only says that the presentation lasts longer than the segments before; a server that does not have
+    /// this last and short one loses nothing.
+    pub doubtful: bool,
     /// What to fetch. Its `sequence` is `$Number$`, or its place in the list: unique in its period only.
     pub segment: Segment,
 }
@@ -115,6 +118,39 @@ impl Track {
         })
     }
 
+    /// Leaves out what slid out of the window. It hangs from the newest segment there is, so that a clock that is ahead
+    /// does not empty it.
+    fn forget(&mut self, now: Now) {
+        if let (Some(depth), Some(newest)) = (now.depth_us, self.edge_us()) {
+            let from = now.at_us.map_or(newest, |at| at.min(newest)).saturating_sub(depth);
+            for part in &mut self.parts {
+                if let Media::Segments(segments) = &mut part.media {
+                    segments.retain(|timed| timed.end_us() > from);
+                }
+            }
+        }
+        // Of a period without segments there is nothing to say, but that of the newest that they are to come.
+        let mut left = self.parts.len();
+        self.parts.retain(|part| {
+            left -= 1;
+            left == 0 || !matches!(&part.media, Media::Segments(segments) if segments.is_empty())
+        });
+    }
+
+    /// Marks where decoders have to begin anew: between parts of another initialisation section or clock.
+    fn mark(&mut self) {
+        let mut before = None;
+        for part in &mut self.parts {
+            let clock = part.media.clock();
+            if clock.is_some() {
+                if before.is_some() && before != clock {
+                    part.media.begin_anew();
+                }
+                before = clock;
+            }
+        }
+    }
+
     /// Sum of its segments; those that only an index tells count as long as their period. None when one of these goes on.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
@@ -139,15 +175,15 @@ impl Mpd {
     pub fn track(&self, wanted: &RepresentationId, at: Moment) -> Result<Track, MpdError> {
         let now = self.live.then(|| Now {
             at_us: self.availability_start_time.map(|start| {
-                let since = i128::from(at.now_unix_ms) - i128::from(start);
-                i64::try_from(since * 1000).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+                let since = (i128::from(at.now_unix_ms) - i128::from(start)) * 1000;
+                let limit = i128::from(i64::MAX / 4);
+                i64::try_from(since.clamp(-limit, limit)).unwrap_or_default()
             }),
             depth_us: self.time_shift_buffer_depth.and_then(|depth| i64::try_from(depth.as_micros()).ok()),
         });
         let mut parts: Vec<Part> = Vec::new();
         let mut count = 0;
         let mut known = false;
-        let mut before: Option<(Option<Map>, Option<i64>)> = None;
         for period in &self.periods {
             let ahead = now.and_then(|now| now.at_us).is_some_and(|at| period.start_us > at);
             let like = like(period, wanted)?;
@@ -155,7 +191,7 @@ impl Mpd {
             if ahead || (like.is_none() && (period.duration_us == Some(0) || now.is_some())) {
                 continue;
             }
-            let mut media = match like {
+            let media = match like {
                 Some(representation) => timeline::media(period, representation, now)?,
                 None => Media::Absent,
             };
@@ -165,17 +201,6 @@ impl Mpd {
             };
             if count > MAX_SEGMENTS {
                 return Err(MpdError::malformed("it has more than a million segments"));
-            }
-            // Of a period that slid out of the window nothing is left to say.
-            if matches!(&media, Media::Segments(segments) if segments.is_empty()) && !period.last {
-                continue;
-            }
-            let clock = media.clock();
-            if clock.is_some() {
-                if before.is_some() && before != clock {
-                    media.begin_anew();
-                }
-                before = clock;
             }
             parts.push(Part {
                 period: period.name.clone(),
@@ -192,7 +217,12 @@ impl Mpd {
         if !known {
             return Err(MpdError::NoSuchRepresentation { wanted: wanted.id.clone() });
         }
-        Ok(Track { parts, over: self.is_over(at) })
+        let mut track = Track { parts, over: self.is_over(at) };
+        if let Some(now) = now {
+            track.forget(now);
+        }
+        track.mark();
+        Ok(track)
     }
 }
 
@@ -242,7 +272,7 @@ fn like<'a>(period: &'a Period, wanted: &RepresentationId) -> Result<Option<&'a 
             // Advertisements are often without language: their names are as good as their place.
             let compatible = same_language || is.language.is_none() || wanted.language.is_none();
             (
-                found.protection != Protection::None,
+                !found.protection.is_open(),
                 !(is.id == wanted.id && compatible && is.role == wanted.role),
                 !same_language,
                 is.role != wanted.role,
@@ -254,7 +284,7 @@ fn like<'a>(period: &'a Period, wanted: &RepresentationId) -> Result<Option<&'a 
         });
     match best.map(|best| (best, &best.protection)) {
         None => Ok(None),
-        Some((best, Protection::None)) => Ok(Some(best)),
+        Some((best, Protection::None | Protection::Clear(_))) => Ok(Some(best)),
         Some((_, Protection::Drm(system))) => Err(MpdError::Protected(system.clone())),
         Some((_, Protection::Unsupported(reason))) => Err(MpdError::Unsupported { reason: reason.clone() }),
     }
