@@ -602,7 +602,7 @@ async fn what_is_no_stream_is_refused_before_the_first_segment() {
             matches!(error, EngineError::UnsupportedMedia { .. })
         }),
         ("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", |error| {
-            matches!(error, EngineError::BadUrl { .. })
+            matches!(error, EngineError::BadPlaylist(_))
         }),
         ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/list.m3u8\n", |error| {
             matches!(error, EngineError::BadPlaylist(_))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use url::Url;
 use weir_media::hls::MediaPlaylist;
-use weir_media::segment::{ByteRange, Key, Map};
+use weir_media::segment::{ByteRange, Encryption, Key, Map};
 use weir_media::variants::{Multivariant, Variant};
 
 use crate::EngineError;
@@ -71,6 +71,14 @@ pub(crate) fn check(media: &MediaPlaylist) -> Result<(), EngineError> {
     }
     if media.is_live() {
         return unsupported("it is still live");
+    }
+    let keys = media.segments.iter().filter_map(|segment| segment.key.as_deref());
+    match keys.map(|key| key.encryption).find(|encryption| *encryption != Encryption::Aes128) {
+        Some(Encryption::SampleAes) => {
+            return unsupported("its encryption method SAMPLE-AES is not supported");
+        }
+        Some(_) => return unsupported("its encryption method AES-256 is not supported"),
+        None => {}
     }
     if let Some(index) = media.segments.iter().position(|segment| segment.gap) {
         return Err(missing(
