@@ -9,22 +9,13 @@ use roxmltree::Node;
 use url::Url;
 
 use super::{address, xml};
-use crate::drm::{self, Drm};
+use crate::drm::{self, COMMON_PSSH, Drm};
 use crate::segment::{Encryption, Key};
 
 /// Says only that samples are encrypted as ISO/IEC 23001-7 has it, not who holds the keys.
 const COMMON: &str = "urn:mpeg:dash:mp4protection:2011";
 /// Segments encrypted as a whole (ISO/IEC 23009-4).
 const WHOLE_SEGMENTS: &str = "urn:mpeg:dash:sea:2012";
-/// The ClearKey of DASH-IF, and the two of the W3C for segments and for samples.
-const CLEAR_KEYS: [&str; 3] = [
-    "e2719d58-a985-b3c9-781a-b030af78d30e",
-    "3ea8778f-7742-4bf9-b18b-e834b2acbd47",
-    "be58615b-19c4-4684-88b3-c8c57e99e957",
-];
-/// The common `pssh` of the W3C: with no other system beside it, the keys of ClearKey.
-const COMMON_PSSH: &str = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b";
-
 /// AES-128 in CBC mode over whole segments, padded as PKCS #7 has it.
 const AES_CBC: &str = "urn:mpeg:dash:sea:aes128-cbc:2013";
 
@@ -62,14 +53,14 @@ impl Protection {
                 |key| Self::Clear(Arc::new(key)),
             );
         }
-        if CLEAR_KEYS.iter().any(|id| any(id)) {
+        if schemes.iter().any(|scheme| drm::is_clear_key(scheme)) {
             return Self::clear_key();
         }
         let mut named = schemes.iter().filter(|scheme| *scheme != COMMON && !scheme.ends_with(COMMON_PSSH));
         match named.find_map(|scheme| drm::system_of(scheme, None)) {
             Some(system) => Self::Drm(system),
             None if any(COMMON_PSSH) => Self::clear_key(),
-            None => Self::Drm(Drm { system: "common encryption".to_owned() }),
+            None => Self::Drm(Drm::unnamed()),
         }
     }
 

@@ -71,6 +71,11 @@ impl<A: PartialEq> Keys<A> {
         let at = self.0.iter().position(|(known, _)| *known == format);
         let state = if let Some(found) = drm::system_of(&format, uri) {
             State::Drm(found)
+        } else if drm::is_clear_key(&format) {
+            State::Unsupported(
+                "its samples are encrypted with ClearKey: no DRM, but this version does not decrypt them"
+                    .to_owned(),
+            )
         } else if let Some(encryption) = encryption {
             let Some(uri) = uri else { return Err("a key has no address") };
             let iv = match tag.get("IV") {

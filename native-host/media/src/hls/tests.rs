@@ -349,6 +349,10 @@ fn protection_is_named_and_clear_keys_are_not_protection() {
         assert_eq!(playlist.drm.as_ref().map(|drm| drm.system.as_str()), system, "{key}");
         assert_eq!(playlist.segments[0].key.is_some(), system.is_none(), "{key}");
     }
+    let clear_key = with_key(
+        r#"METHOD=SAMPLE-AES,URI="data:x",KEYFORMAT="urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e""#,
+    );
+    assert!(clear_key.drm.is_none() && clear_key.unsupported.unwrap().contains("ClearKey"));
     for method in ["SAMPLE-AES-CTR", "AES-256-GCM", "SOMETHING-NEW"] {
         let playlist = with_key(&format!(r#"METHOD={method},URI="k""#));
         assert!(playlist.unsupported.as_deref().is_some_and(|reason| reason.contains(method)), "{method}");
