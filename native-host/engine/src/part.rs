@@ -26,6 +26,8 @@ const MAX_NUMBER: u32 = 999;
 const MAX_SCANNED: usize = 20_000;
 /// How long a look at a folder holds. A partial that appears meanwhile is somebody's who is at work on it.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
+/// How often a journal that is in use is looked at before it counts as somebody else's, 5 ms apart.
+const BRIEFLY_BUSY: u32 = 10;
 
 /// Paths of the working files of `filename`.
 #[derive(Debug, Clone)]
@@ -402,13 +404,20 @@ pub(crate) fn under_free_name(
 /// Removes `journal` if it says that `filename` is finished. One that says something else, is worked with or has gone
 /// is somebody else's business by now.
 pub(crate) fn settle(journal: &Path, filename: &str) -> io::Result<()> {
-    match Journal::open(journal) {
-        Ok((journal, Some(Record { state: State::Finished(state), .. }))) if state.filename == filename => {
-            journal.remove()
+    // A program that is just being started holds every lock of ours until it runs.
+    for _ in 0..BRIEFLY_BUSY {
+        match Journal::open(journal) {
+            Ok((journal, Some(Record { state: State::Finished(state), .. })))
+                if state.filename == filename =>
+            {
+                return journal.remove();
+            }
+            Ok(_) | Err(Unavailable::Absent) => return Ok(()),
+            Err(Unavailable::Busy) => std::thread::sleep(Duration::from_millis(5)),
+            Err(Unavailable::Io(error)) => return Err(error),
         }
-        Ok(_) | Err(Unavailable::Absent | Unavailable::Busy) => Ok(()),
-        Err(Unavailable::Io(error)) => Err(error),
     }
+    Ok(())
 }
 
 fn exists(path: &Path) -> bool {

@@ -1,0 +1,10 @@
+//! The corpus of HLS, by noun.
+
+mod breaks;
+mod codecs;
+mod containers;
+mod disguises;
+mod keys;
+mod sound;
+mod tags;
+mod words;
