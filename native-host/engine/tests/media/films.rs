@@ -45,6 +45,13 @@ pub(crate) const FILMS: &[Film] = &[
         picture_codec: "libx264 -preset ultrafast -bf 0 -g 10 -keyint_min 10 -sc_threshold 0 -pix_fmt yuv420p",
         ..film("plain")
     },
+    Film {
+        picture: "testsrc2=size=160x90:rate=10,hue=h=120",
+        tone: 660,
+        length: 6,
+        picture_codec: "libx264 -preset ultrafast -bf 0 -g 10 -keyint_min 10 -sc_threshold 0 -pix_fmt yuv420p",
+        ..film("plain-advert")
+    },
     // Of the same coding as the first, and still another film.
     Film { picture: "testsrc2=size=160x90:rate=10,hue=h=120", tone: 660, length: 6, ..film("advert") },
     // Of another size, so with other parameter sets.

@@ -11,7 +11,7 @@ const TWO: &[Part] = &[whole("talk"), whole("advert")];
 const GROWN: &[Part] = &[whole("talk"), whole("large")];
 /// A film that is interrupted by another.
 const INTERRUPTED: &[Part] =
-    &[cut("plain", f64::NEG_INFINITY, 4.0), whole("advert"), cut("plain", 4.0, f64::INFINITY)];
+    &[cut("plain", f64::NEG_INFINITY, 4.0), whole("plain-advert"), cut("plain", 4.0, f64::INFINITY)];
 /// Sound begins and ends a packet earlier or later than the picture at each break.
 const SOUND_OFF: f64 = 0.060;
 
@@ -69,7 +69,7 @@ const RECIPES: &[Recipe] = &[
     .later(),
     Recipe::new("TS, the film is interrupted and its clock goes on", |k| {
         k.ts("plain", "a", &[]);
-        k.ts("advert", "b", &[]);
+        k.ts("plain-advert", "b", &[]);
         interrupted(k, &k.body("a"), &k.body("b"));
     })
     .showing(INTERRUPTED)
@@ -132,7 +132,7 @@ const RECIPES: &[Recipe] = &[
     .later(),
     Recipe::new("fragmented MP4, the film is interrupted and its clock goes on", |k| {
         k.fmp4("plain", "a", &[]);
-        k.fmp4("advert", "b", &[]);
+        k.fmp4("plain-advert", "b", &[]);
         interrupted(k, &mapped(k, "a"), &mapped(k, "b"));
     })
     .showing(INTERRUPTED)
