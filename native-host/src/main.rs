@@ -18,6 +18,7 @@ mod queue;
 mod remote;
 mod shim;
 mod store;
+mod tools;
 mod wishes;
 
 use std::process::ExitCode;

@@ -42,11 +42,11 @@ pub(super) async fn meta(
     Ok(Json(Meta {
         url: url.into(),
         kind: queue::wire_kind(probe.kind),
-        // Neither a file nor a playlist names itself; the page does, and the client knows it.
-        title: None,
+        // Neither a file nor a playlist names itself; a page does.
+        title: probe.title,
         filename: probe.filename,
         duration_ms,
-        thumbnail: None,
+        thumbnail: probe.thumbnail.map(Into::into),
         total_bytes: probe.total_bytes,
         content_type: probe.content_type,
         resumable: probe.resumable,

@@ -33,6 +33,7 @@ use crate::failure;
 use crate::home::Home;
 use crate::queue;
 use crate::store::Record;
+use crate::tools;
 
 /// Connections for each address when nobody says otherwise.
 const CONNECTIONS: u32 = 8;
@@ -187,6 +188,7 @@ fn engine_options(args: &GetArgs, settings: &Config) -> anyhow::Result<EngineOpt
     if let Some(file) = named.as_ref().filter(|file| !file.is_file()) {
         return Err(Usage(format!("there is no file {}", file.display())).into());
     }
+    options.yt_dlp = tools::yt_dlp_for_engine(Home::existing().as_ref(), settings);
     options.netrc = named.or_else(|| settings.netrc.clone());
     // What the daemon learned about servers holds here too, but a lone command leaves no folder behind.
     if let Some(home) = Home::existing() {

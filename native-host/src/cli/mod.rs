@@ -8,6 +8,7 @@ mod advice;
 mod bars;
 mod board;
 mod cookies;
+mod doctor;
 mod get;
 mod lanes;
 mod list;
@@ -18,6 +19,7 @@ mod pattern;
 mod request;
 mod streams;
 mod sums;
+mod tools;
 mod unfinished;
 mod verify;
 
@@ -130,6 +132,10 @@ enum Command {
     },
     /// Stop the daemon; downloads go on at its next start.
     Stop,
+    /// The programs Weir uses: show, install, update or remove them.
+    Tools(tools::ToolsArgs),
+    /// Check what is there, what is missing, and what to do about it.
+    Doctor,
     /// Register the native-messaging host with the browsers found.
     Install(InstallArgs),
     /// Take every registration away and stop the daemon; with an option, only that registration.
@@ -222,6 +228,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => return add::run(*args, json),
         Command::Verify(args) => return verify::run(&args, json),
         Command::Serve { port, download_dir, detached } => return serve(port, download_dir, detached),
+        Command::Tools(args) => return tools::run(args, json),
+        Command::Doctor => return doctor::run(json),
         Command::Install(args) => manage::install(&args.into(), json)?,
         Command::Uninstall(args) => manage::uninstall(&args.into(), json)?,
         Command::Token { rotate } => manage::token(rotate, json)?,

@@ -31,6 +31,7 @@ const IN_ENVIRONMENT: &[&str] = &[
     "auto_retries",
     "proxy",
     "netrc",
+    "yt_dlp",
     "extension_ids",
 ];
 
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) proxy: Option<Proxy>,
     /// File of logins for the servers of downloads; none reads none.
     pub(crate) netrc: Option<PathBuf>,
+    /// The yt-dlp to use; none is Weir's own, or the system's.
+    pub(crate) yt_dlp: Option<PathBuf>,
     /// As typed, and checked.
     pub(crate) quiet_hours: Vec<QuietHours>,
     /// The same, read.
@@ -84,6 +87,7 @@ struct File {
     auto_retries: Option<u32>,
     proxy: Option<String>,
     netrc: Option<PathBuf>,
+    yt_dlp: Option<PathBuf>,
     quiet_hours: Vec<QuietHours>,
     category: Vec<Category>,
     extension_ids: Option<Vec<String>>,
@@ -181,6 +185,10 @@ impl Config {
         if let Some(path) = netrc.as_ref().filter(|path| !path.is_absolute()) {
             bail!("netrc: {} is not an absolute path", path.display());
         }
+        let yt_dlp = env("WEIR_YT_DLP").map(PathBuf::from).or(file.yt_dlp);
+        if let Some(path) = yt_dlp.as_ref().filter(|path| !path.is_absolute()) {
+            bail!("yt_dlp: {} is not an absolute path", path.display());
+        }
         let hours =
             Hours::read(&file.quiet_hours).map_err(|error| anyhow::anyhow!("quiet_hours: {error}"))?;
         category::check(&file.category).map_err(|error| anyhow::anyhow!("category: {error}"))?;
@@ -212,6 +220,7 @@ impl Config {
             auto_retries,
             proxy,
             netrc,
+            yt_dlp,
             quiet_hours: file.quiet_hours,
             hours,
             category: file.category,

@@ -24,6 +24,7 @@ use crate::endpoint::{self, Token};
 use crate::home::Home;
 use crate::queue::{Limits, Queue};
 use crate::store::Store;
+use crate::tools;
 pub(crate) use settings::{Settings, SettingsError};
 
 /// How long a stop waits for answers in flight.
@@ -79,11 +80,13 @@ async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow:
         format!("cannot open the history {} (to begin a new one, move it aside)", path.display())
     })?;
     let hosts = Arc::new(Hosts::load(&home.hosts()));
+    let own = home.clone();
     let make_engine = move |config: &Config| {
         let engine = Engine::new(EngineOptions {
             deny: Some(Arc::new(move |url: &url::Url| is_own_door(url, port))),
             proxy: config.proxy.clone(),
             netrc: config.netrc.clone(),
+            yt_dlp: tools::yt_dlp_for_engine(Some(&own), config),
             retries: config.retries,
             hosts: Arc::clone(&hosts),
             ..EngineOptions::default()
@@ -126,6 +129,11 @@ async fn serve(home: &Home, config: Config, lock: &mut std::fs::File) -> anyhow:
     connections.close();
     let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
     Ok(())
+}
+
+/// Who listens on a port, when the system tells.
+pub(crate) fn holder_of(port: u16) -> Option<String> {
+    holder::of_port(port)
 }
 
 /// Opens the port on every address, or on none.

@@ -104,7 +104,8 @@ impl Settings {
             },
             ..read
         };
-        let same = (config.retries, &config.proxy, &config.netrc) == (old.retries, &old.proxy, &old.netrc);
+        let same = (config.retries, &config.proxy, &config.netrc, &config.yt_dlp)
+            == (old.retries, &old.proxy, &old.netrc, &old.yt_dlp);
         let engine = if same {
             before.engine.clone()
         } else {

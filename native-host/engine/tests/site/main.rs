@@ -2,7 +2,7 @@
 //!
 //! The real one comes by `scripts/setup.sh`. Without it (`YT_DLP` names it) the tests that need it say so and end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 #[path = "../support/mod.rs"]
 mod support;
