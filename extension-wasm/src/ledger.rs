@@ -54,7 +54,7 @@ impl Ledger {
             }
             Some("progress") => {
                 let Some(row) = self.position(frame).and_then(|at| self.rows.get(at)) else { return };
-                for name in ["progress", "speed", "eta", "received_bytes"] {
+                for name in ["progress", "speed", "eta", "received_bytes", "recorded_s"] {
                     let value = get(frame, name);
                     if !value.is_undefined() {
                         set(row, name, &value);

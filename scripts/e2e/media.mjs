@@ -34,19 +34,29 @@ const STREAM = [
   '-master_pl_name', 'master.m3u8', '-hls_segment_filename', '%v/segment-%03d.ts', '%v/index.m3u8',
 ];
 
+const DASH = [
+  '-filter_complex', '[0:v]split=2[high][b];[b]scale=320:180[low]',
+  '-map', '[high]', '-map', '[low]', '-map', '1:a',
+  ...VIDEO, '-b:v:0', '900k', '-b:v:1', '250k', '-c:a', 'aac', '-b:a', '96k',
+  '-f', 'dash', '-seg_duration', '1', '-use_template', '1', '-use_timeline', '1', '-adaptation_sets', 'id=0,streams=v id=1,streams=a',
+  'manifest.mpd',
+];
+
 const FILE = ['-map', '0:v', '-map', '1:a', ...VIDEO, '-b:v', '2500k', '-c:a', 'aac', '-b:a', '128k', '-movflags', '+faststart', 'clip.mp4'];
 
-/** Folder with `hls/master.m3u8` (two qualities) and `clip.mp4`; made when it is not there. */
+/** Folder with `hls/master.m3u8` and `dash/manifest.mpd` (two qualities each) and `clip.mp4`; made when it is not there. */
 export async function mediaFolder() {
-  const recipe = createHash('sha256').update(JSON.stringify([SOURCE, STREAM, FILE])).digest('hex').slice(0, 16);
+  const recipe = createHash('sha256').update(JSON.stringify([SOURCE, STREAM, DASH, FILE])).digest('hex').slice(0, 16);
   const cache = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'weir-demo');
   const folder = path.join(cache, recipe);
   if (await exists(path.join(folder, 'clip.mp4'))) return folder;
   await mkdir(cache, { recursive: true });
   // Made aside and renamed whole, so that two runs at once do not see each other's halves.
   const making = await mkdtemp(path.join(cache, 'making-'));
-  await mkdir(path.join(making, 'hls'));
-  await ffmpeg([...SOURCE, ...STREAM], path.join(making, 'hls'));
+  for (const [name, recipe] of [['hls', STREAM], ['dash', DASH]]) {
+    await mkdir(path.join(making, name));
+    await ffmpeg([...SOURCE, ...recipe], path.join(making, name));
+  }
   await ffmpeg([...SOURCE, ...FILE], making);
   try {
     await rename(making, folder);

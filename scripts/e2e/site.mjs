@@ -5,13 +5,15 @@
 
 import { createServer } from 'node:http';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 const TYPES = {
   '.m3u8': 'application/vnd.apple.mpegurl',
+  '.mpd': 'application/dash+xml',
+  '.m4s': 'video/iso.segment',
   '.ts': 'video/mp2t',
   '.mp4': 'video/mp4',
   '.bin': 'application/octet-stream',
@@ -40,6 +42,36 @@ const lines = async (url) => (await (await fetch(url)).text()).split('\\n').map(
 })();
 </script>`;
 
+// The same for DASH: the manifest, the first initialisation section and segment of it.
+const DASH_PLAYER = (manifest) => `<p id="state">loading</p><script>
+(async () => {
+  const url = new URL(${JSON.stringify(manifest)}, location.href).href;
+  const mpd = new DOMParser().parseFromString(await (await fetch(url)).text(), 'text/xml');
+  const id = mpd.querySelector('Representation').id;
+  for (const name of ['init-stream' + id + '.m4s', 'chunk-stream' + id + '-00001.m4s']) {
+    await (await fetch(new URL(name, url).href)).arrayBuffer();
+  }
+  document.querySelector('#state').textContent = 'playing';
+})();
+</script>`;
+
+/** Segments a live playlist shows, and how often another appears. */
+const LIVE_WINDOW = 6;
+const LIVE_EVERY_MS = 500;
+
+/** What a live playlist shows after `elapsed` ms of the whole that `text` is; it begins again and never ends. */
+function liveWindow(text, elapsed) {
+  const segments = [...text.matchAll(/^(#EXTINF:.*)\n(.+)$/gm)].map(([both]) => both);
+  const first = Math.floor(elapsed / LIVE_EVERY_MS);
+  const lines = ['#EXTM3U', '#EXT-X-VERSION:3', '#EXT-X-TARGETDURATION:1', `#EXT-X-MEDIA-SEQUENCE:${first}`,
+    `#EXT-X-DISCONTINUITY-SEQUENCE:${Math.floor(first / segments.length)}`];
+  for (let number = first; number < first + LIVE_WINDOW; number += 1) {
+    if (number % segments.length === 0 && number > first) lines.push('#EXT-X-DISCONTINUITY');
+    lines.push(segments[number % segments.length]);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
 /** Pages by path, after the prefix. */
 const PAGES = {
   '/': () => page('Weir demo', `<p>Two things to catch:</p><ul><li><a href="talk.html">a talk</a>, streamed in two qualities</li>
@@ -48,6 +80,8 @@ const PAGES = {
   '/talk.html': () => page('A talk about weirs', `<video controls muted playsinline src="media/hls/master.m3u8"></video>
 <p>Click the Weir icon in the toolbar: the number on it says what was found. Choose a quality and press Download.</p>${PLAYER('media/hls/master.m3u8')}`),
   '/clip.html': () => page('A clip', '<video controls muted playsinline preload="metadata" src="media/clip.mp4"></video>'),
+  '/dash.html': () => page('A lecture in DASH', DASH_PLAYER('media/dash/manifest.mpd')),
+  '/live.html': () => page('The river, live', PLAYER('live/hls/master.m3u8')),
   '/locked.html': () => page('Members only', PLAYER('locked/hls/master.m3u8')),
   '/hostile.html': () => page(HOSTILE_TITLE, '<video controls muted preload="metadata" src="hostile.mp4"></video>' + PLAYER('media/hls/master.m3u8')),
   '/none.html': () => page('Nothing here', '<p>Only words.</p>'),
@@ -58,12 +92,15 @@ const PASS = 'pass=weir-demo';
 
 /**
  * Starts the site over the folder of `mediaFolder()`. Answers `{ origin, port, requests, refuse, close }`:
- * `requests` is everything asked for so far as `{ method, path, range, referer, cookie, status }`, and
- * `refuse(part)` answers 503 to paths containing `part` until called with nothing.
+ * `requests` is everything asked for so far as `{ method, path, range, referer, cookie, status }`,
+ * `refuse(part)` answers 503 to paths containing `part` until called with nothing, and `lose(part)` answers 404 likewise.
+ * Below `/live/` playlists of media show a window that moves on without end.
  */
 export async function startSite(folder, { port = 0, extra = {} } = {}) {
   const requests = [];
   let refused = null;
+  let lost = null;
+  const begun = Date.now();
   const server = createServer((request, response) => {
     const seen = {
       method: request.method,
@@ -85,6 +122,7 @@ export async function startSite(folder, { port = 0, extra = {} } = {}) {
     if (slow) name = slow[2];
 
     if (refused && name.includes(refused)) return plain(response, 503, 'not now');
+    if (lost && name.includes(lost)) return plain(response, 404, 'lost');
     const make = extra[name] || PAGES[name];
     if (make) {
       const headers = { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' };
@@ -96,13 +134,18 @@ export async function startSite(folder, { port = 0, extra = {} } = {}) {
       const disposition = `attachment; filename*=UTF-8''${encodeURIComponent(HOSTILE_FILE)}`;
       return file(request, response, path.join(folder, 'clip.mp4'), rate, { 'content-disposition': disposition });
     }
-    const media = /^\/(media|locked)\/([\w./-]+)$/.exec(name);
+    const media = /^\/(media|locked|live)\/([\w./-]+)$/.exec(name);
     if (!media || media[2].includes('..')) return plain(response, 404, 'no such page');
     if (media[1] === 'locked') {
       // The playlists want the cookie, the segments also the page they are played on.
       const own = (request.headers.referer || '').startsWith(`http://${request.headers.host}/`);
       const known = (request.headers.cookie || '').includes(PASS);
       if (!known || (name.endsWith('.ts') && !own)) return plain(response, 403, 'members only');
+    }
+    if (media[1] === 'live' && name.endsWith('/index.m3u8')) {
+      const whole = await readFile(path.join(folder, media[2]), 'utf8');
+      response.writeHead(200, { 'content-type': TYPES['.m3u8'], 'cache-control': 'no-store' });
+      return response.end(liveWindow(whole, Date.now() - begun));
     }
     return file(request, response, path.join(folder, media[2]), rate);
   }
@@ -117,6 +160,7 @@ export async function startSite(folder, { port = 0, extra = {} } = {}) {
     port: bound,
     requests,
     refuse: (part = null) => { refused = part; },
+    lose: (part = null) => { lost = part; },
     close: () => new Promise((resolve) => {
       server.close(resolve);
       server.closeAllConnections();

@@ -13,7 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, Request, RequestCache, RequestCredentials, RequestInit, Response};
 use weir_protocol::{
-    Action, CSRF_HEADER, Download, DownloadId, DownloadPatch, ErrorBody, ErrorInfo, Meta, MetaRequest,
+    Action, CSRF_HEADER, Download, DownloadId, DownloadPatch, ErrorBody, ErrorInfo, MetaRequest,
     MoveDownload, MoveTo, NewDownload, Ranges, SessionRequest, Settings, SettingsPatch, TOTAL_COUNT_HEADER,
     Ticket, WS_SUBPROTOCOL, WS_TOKEN_PREFIX, code,
 };
@@ -137,11 +137,11 @@ impl Client {
         read(&self.ask("POST", "/download", Some(json(new)?), OWN_LIMIT_MS).await?).await
     }
 
-    /// `POST /meta`.
+    /// `POST /meta`: the whole answer (`weir_protocol::Meta`), or as much of it as `T` takes.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn meta(&self, request: &MetaRequest) -> Result<Meta, Failure> {
+    pub async fn meta<T: DeserializeOwned>(&self, request: &MetaRequest) -> Result<T, Failure> {
         read(&self.ask("POST", "/meta", Some(json(request)?), META_LIMIT_MS).await?).await
     }
 

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
-use weir_protocol::{Download, ErrorInfo, Event};
+use weir_protocol::{Download, DownloadKind, ErrorInfo, Event};
 use weir_web::book::Absent;
 use weir_web::browser::{self, Pause};
 use weir_web::client::{Client, Failure};
@@ -18,10 +18,10 @@ use weir_web::store::{Connection, Store};
 
 use super::card::card;
 use super::chrome::{self, Stored};
-use super::endpoint;
 use super::host::{Host, host_card};
+use super::{endpoint, order};
 use crate::messages::{HostState, Request};
-use crate::stream::{DOWNLOADS_KEY, HOST_KEY, TabStreams, tab_key};
+use crate::stream::{DOWNLOADS_KEY, HOST_KEY, Stream, TabStreams, tab_key};
 
 /// More rows than this belong on the page.
 const UNFINISHED: usize = 30;
@@ -74,8 +74,10 @@ pub fn start() {
                 nudge: Pause::default(),
             };
             if let Some(key) = key {
-                popup.tab.set(stored.get(&key).unwrap_or_default());
-                chrome::watch_stored(key, move |tab| popup.tab.set(tab.unwrap_or_default()));
+                popup.tab.set(order::with_page(stored.get(&key).unwrap_or_default()));
+                chrome::watch_stored(key, move |tab| {
+                    popup.tab.set(order::with_page(tab.unwrap_or_default()))
+                });
             }
             if let Some(downloads) = stored.get::<Vec<Download>>(DOWNLOADS_KEY) {
                 popup.store.apply(Event::Snapshot { downloads, version: String::new(), more: false });
@@ -178,27 +180,33 @@ fn view(popup: Popup) -> impl IntoView {
 }
 
 fn streams(popup: Popup) -> impl IntoView {
+    // Without the host a page has nothing to offer.
+    let hostless = Memo::new(move |_| popup.host.with(Host::is_unusable));
     let ids = Memo::new(move |_| {
-        popup.tab.with(|tab| tab.streams.iter().map(|stream| stream.id.clone()).collect::<Vec<_>>())
+        let shown = |stream: &&Stream| stream.kind != DownloadKind::Site || !hostless.get();
+        popup
+            .tab
+            .with(|tab| tab.streams.iter().filter(shown).map(|stream| stream.id.clone()).collect::<Vec<_>>())
     });
+    let none = Memo::new(move |_| popup.tab.with(order::nothing_found));
     let empty = move || ids.with(Vec::is_empty);
     view! {
         <section class="part" aria-labelledby="streams-title">
             <h2 id="streams-title">
                 "On this page"
-                {move || (!empty()).then(|| view! { <span class="count">{ids.with(Vec::len)}</span> })}
+                {move || (!none.get()).then(|| view! { <span class="count">{ids.with(Vec::len)}</span> })}
             </h2>
-            <ul class="cards" hidden=empty>
-                <For each=move || ids.get() key=Clone::clone children=move |id| {
-                    view! { <li>{card(popup, id)}</li> }
-                } />
-            </ul>
-            {move || empty().then(|| view! {
+            {move || none.get().then(|| view! {
                 <p class="empty-line">
                     "Nothing found yet. Play the video or open the file and it appears here; if the page was open \
                      before Weir was, reload it."
                 </p>
             })}
+            <ul class="cards" hidden=empty>
+                <For each=move || ids.get() key=Clone::clone children=move |id| {
+                    view! { <li>{card(popup, id)}</li> }
+                } />
+            </ul>
         </section>
     }
 }

@@ -4,14 +4,14 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use weir_protocol::{ErrorInfo, Meta};
+use weir_protocol::ErrorInfo;
 use weir_web::client::{Client, Failure};
 use weir_web::components::{Icon, copy_button, error_note, icon};
 use weir_web::{browser, format};
 
 use super::app::Popup;
 use super::chrome;
-use super::order;
+use super::order::{self, Told};
 use crate::messages::Request;
 use crate::stream::Stream;
 
@@ -32,7 +32,7 @@ enum Ask {
 pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
     let found =
         Memo::new(move |_| popup.tab.with(|tab| tab.streams.iter().find(|stream| stream.id == id).cloned()));
-    let answer = RwSignal::new(None::<Result<Meta, ErrorInfo>>);
+    let answer = RwSignal::new(None::<Result<Told, ErrorInfo>>);
     look(popup, found, answer);
     let stream = Memo::new(move |_| {
         answer.with(|answer| found.get().map(|stream| order::told(stream, answer.as_ref())))
@@ -152,7 +152,7 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
 }
 
 /// Has the daemon look at what the worker cannot read, once it is there to be asked.
-fn look(popup: Popup, stream: Memo<Option<Stream>>, answer: RwSignal<Option<Result<Meta, ErrorInfo>>>) {
+fn look(popup: Popup, stream: Memo<Option<Stream>>, answer: RwSignal<Option<Result<Told, ErrorInfo>>>) {
     let asked = StoredValue::new(false);
     Effect::new(move || {
         let Some(client) = popup.store.client.get() else { return };

@@ -3,12 +3,15 @@
 //! Pure. Invariant: a protected stream is never ordered; everything the browser sent with the first request goes
 //! along, because a server may refuse the address without it.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use weir_protocol::{
-    Download, DownloadKind, DownloadStatus, ErrorInfo, Meta, MetaRequest, NewDownload, code,
+    Download, DownloadKind, DownloadStatus, ErrorInfo, MetaRequest, NewDownload, Variant, code,
 };
 use weir_web::format;
 
-use crate::stream::Stream;
+use crate::stream::{Stream, TabStreams};
 
 /// The order for this stream in this quality (a variant's id; none leaves the choice to the daemon).
 #[must_use]
@@ -19,7 +22,12 @@ pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
         kind: Some(stream.kind),
         // A playlist's name is a title without an ending. With the likely one the row has its name from the first
         // moment instead of `master.m3u8`; the daemon puts another in place when the file becomes another.
-        filename: Some(if page { format!("{}.mp4", stream.name) } else { stream.name.clone() }),
+        filename: match stream.kind {
+            DownloadKind::File => Some(stream.name.clone()),
+            DownloadKind::Hls | DownloadKind::Dash => Some(format!("{}.mp4", stream.name)),
+            // Only yt-dlp knows what it will be.
+            DownloadKind::Site => None,
+        },
         title: if page { Some(stream.name.clone()) } else { stream.title.clone() },
         quality,
         headers: stream.headers.clone(),
@@ -30,9 +38,48 @@ pub(super) fn order(stream: &Stream, quality: Option<String>) -> NewDownload {
     }
 }
 
+/// What was found in a tab; where that is nothing, the page as a whole, for yt-dlp to look at.
+#[must_use]
+pub(super) fn with_page(mut tab: TabStreams) -> TabStreams {
+    if tab.streams.is_empty() && format::is_web(&tab.page_url) {
+        tab.streams.push(Stream {
+            id: "page".to_owned(),
+            kind: DownloadKind::Site,
+            url: tab.page_url.clone(),
+            name: tab.page_title.clone().unwrap_or_else(|| tab.page_url.clone()),
+            page_url: tab.page_url.clone(),
+            title: tab.page_title.clone(),
+            referer: None,
+            cookies: None,
+            headers: BTreeMap::new(),
+            content_type: None,
+            total_bytes: None,
+            duration_ms: None,
+            live: false,
+            protected: false,
+            variants: Vec::new(),
+        });
+    }
+    tab
+}
+
+/// There is at most the page itself.
+#[must_use]
+pub(super) fn nothing_found(tab: &TabStreams) -> bool {
+    tab.streams.iter().all(|stream| stream.kind == DownloadKind::Site)
+}
+
+/// What the daemon tells of a stream, as far as a card shows it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Told {
+    duration_ms: Option<u64>,
+    live: bool,
+    variants: Vec<Variant>,
+}
+
 /// The stream with what the daemon found out about it, when the worker cannot read its manifest.
 #[must_use]
-pub(super) fn told(mut stream: Stream, answer: Option<&Result<Meta, ErrorInfo>>) -> Stream {
+pub(super) fn told(mut stream: Stream, answer: Option<&Result<Told, ErrorInfo>>) -> Stream {
     match answer {
         Some(Ok(meta)) => {
             stream.duration_ms = meta.duration_ms;
@@ -139,8 +186,6 @@ fn state(download: &Download) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-    use weir_protocol::Variant;
 
     fn stream(kind: DownloadKind) -> Stream {
         Stream {
@@ -193,28 +238,41 @@ mod tests {
         let dash = stream(DownloadKind::Dash);
         let asked = question(&dash).unwrap();
         assert_eq!((asked.url.as_str(), asked.cookies.as_deref()), ("https://cdn.example/a", Some("a=b")));
-        let meta = Meta {
-            url: dash.url.clone(),
-            kind: DownloadKind::Dash,
-            title: None,
-            filename: "a.mp4".to_owned(),
+        let answer = Told {
             duration_ms: Some(60_000),
-            thumbnail: None,
-            total_bytes: None,
-            content_type: None,
-            resumable: true,
             live: false,
             variants: vec![variant("1080p"), variant("720p")],
-            audio: Vec::new(),
-            subtitles: Vec::new(),
         };
         assert_eq!(told(dash.clone(), None), dash);
-        let known = told(dash.clone(), Some(&Ok(meta)));
+        let known = told(dash.clone(), Some(&Ok(answer)));
         assert_eq!((facts(&known).as_str(), known.variants.len()), ("DASH stream · 1:00", 2));
         let refused = |code: &str| Err(ErrorInfo { code: code.into(), message: "m".into(), action: None });
         assert!(told(dash.clone(), Some(&refused(code::DRM_PROTECTED))).protected);
         assert_eq!(told(dash.clone(), Some(&refused(code::TIMEOUT))), dash);
         assert_eq!(order(&dash, None).filename.as_deref(), Some("A talk.mp4"));
+    }
+
+    #[test]
+    fn a_page_on_which_nothing_was_found_is_offered_as_a_whole() {
+        let tab = |url: &str| TabStreams {
+            page_url: url.to_owned(),
+            page_title: Some("T".to_owned()),
+            streams: Vec::new(),
+        };
+        let page = with_page(tab("https://a.example/watch?v=1"));
+        assert!(nothing_found(&page));
+        let order = order(&page.streams[0], None);
+        assert_eq!(
+            (order.url.as_str(), order.kind),
+            ("https://a.example/watch?v=1", Some(DownloadKind::Site))
+        );
+        assert_eq!(order.title.as_deref(), Some("T"));
+        for other in ["", "chrome://newtab/", "file:///etc/passwd"] {
+            assert!(with_page(tab(other)).streams.is_empty(), "{other}");
+        }
+        let found = TabStreams { streams: vec![stream(DownloadKind::Hls)], ..tab("https://a.example/") };
+        assert_eq!(with_page(found.clone()), found);
+        assert!(!nothing_found(&found));
     }
 
     #[test]

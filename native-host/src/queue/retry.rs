@@ -77,6 +77,10 @@ mod tests {
         EngineError::SegmentMissing { index: 0, number: 1, count: 2, reason: "r".into(), status }
     }
 
+    fn site(transient: bool) -> EngineError {
+        EngineError::SiteFailed { reason: "r".into(), transient }
+    }
+
     fn transient() -> [EngineError; 4] {
         [
             EngineError::Unreachable { host: "h".into() },
@@ -114,6 +118,7 @@ mod tests {
         for error in [unreachable, timeout] {
             assert_eq!(judge(&error, 99, 0, || false), Verdict::Offline, "{error}");
         }
+        assert_eq!(judge(&site(true), 0, 1, || panic!("not asked")), Verdict::Again(PAUSES[0]));
         assert_eq!(judge(&segment(Some(503)), 0, 1, || panic!("not asked")), Verdict::Again(PAUSES[0]));
         // A server that answered is there.
         for error in [broken, status] {
@@ -132,6 +137,9 @@ mod tests {
             EngineError::ContentChanged,
             EngineError::FfmpegMissing,
             EngineError::NothingRecorded,
+            EngineError::BadManifest { reason: "r".into() },
+            EngineError::YtDlpMissing,
+            site(false),
             EngineError::OwnAddress,
             segment(Some(404)),
             segment(None),

@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn a_row_from_before_streams_lacks_nothing() {
+        let mut old = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..2] {
+            old.execute_batch(step).unwrap();
+        }
+        old.pragma_update(None, "user_version", 2).unwrap();
+        old.execute_batch(
+            "INSERT INTO downloads (url, filename, status, created_at, kind, directory, request)
+             VALUES ('http://h/a.m3u8', 'a', 'completed', '', 'hls', '/d', '{}')",
+        )
+        .unwrap();
+        migrate(&mut old).unwrap();
+        let sql = "SELECT live, recorded_s, lacks FROM downloads";
+        let row: (bool, Option<u64>, Option<String>) =
+            old.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(row, (false, None, None));
+    }
+
+    #[test]
     fn a_newer_database_is_left_alone() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();

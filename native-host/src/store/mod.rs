@@ -199,7 +199,15 @@ mod tests {
         one.download.total_bytes = Some(10);
         one.download.rate_limit = Some(5);
         one.download.title = Some("T".into());
+        one.download.live = true;
+        one.download.recorded_s = Some(750);
         one.request.cookies = Some("a=b".into());
+        one.request.audio_languages = vec!["de".into()];
+        one.request.subtitles = vec!["all".into()];
+        one.request.subtitle_form = Some("srt".into());
+        one.request.codecs = vec!["av1".into()];
+        one.request.live_limit_s = Some(90);
+        (one.request.live_from_start, one.request.holes, one.request.finish) = (true, true, true);
         one.settled = true;
         let one = store.insert(one).await.unwrap();
         assert_eq!(one.download.id, 1);
@@ -209,6 +217,7 @@ mod tests {
         changed.download.status = DownloadStatus::Completed;
         changed.download.error = None;
         changed.download.sha256 = Some("00".into());
+        (changed.download.live, changed.download.lacks) = (false, Some("one segment".into()));
         store.update(changed.clone()).await.unwrap();
         assert_eq!(store.get(1).await.unwrap().unwrap(), changed);
         assert!(store.delete(1).await.unwrap());

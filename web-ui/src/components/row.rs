@@ -50,13 +50,13 @@ pub fn download_row<V: IntoView + 'static>(
                 {notes(store, id)}
             </div>
             <div class="row-buttons">
-                {slot(store, id, name, &[Command::Finish, Command::Keep])}
                 {slot(
                     store,
                     id,
                     name,
                     &[Command::Pause, Command::Resume, Command::Start, Command::Retry, Command::Open],
                 )}
+                {slot(store, id, name, &[Command::Finish, Command::Keep])}
                 {slot(store, id, name, &[Command::Show, Command::Cancel])}
                 {more}
                 {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}

@@ -109,7 +109,7 @@ async fn check(store: Store, step: RwSignal<Step>, url: String, choice: Choice) 
     step.set(Step::Checking);
     let request = MetaRequest { url, ..MetaRequest::default() };
     let outcome = match store.client.get_untracked() {
-        Some(client) => client.meta(&request).await,
+        Some(client) => client.meta::<Meta>(&request).await,
         None => Err(Failure::Unreachable),
     };
     // Closed or changed meanwhile: the answer is to a question nobody asks any more.
