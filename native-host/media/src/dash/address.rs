@@ -15,6 +15,8 @@ use crate::segment::ByteRange;
 const MAX_BASES: usize = 8;
 /// Stands for "as early as one likes", and leaves room for sums.
 const INFINITE_US: i64 = i64::MAX / 4;
+/// Finest time scale that is believed, in units a second; with it, sums of times stay numbers.
+const MAX_TIMESCALE: u64 = 1_000_000_000_000;
 const NO_RANGE: &str = "a byte range in it cannot be";
 
 /// What the manifest's own address gives.
@@ -122,18 +124,17 @@ impl Schemes {
 }
 
 fn scheme(node: Node<'_, '_>) -> Result<Scheme, MpdError> {
-    let positive = |name, otherwise| {
-        xml::value(node, name, |text| text.parse::<u64>().ok().filter(|number| *number > 0), otherwise)
-    };
+    let positive = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0);
+    let timescale = |text: &str| positive(text).filter(|units| *units <= MAX_TIMESCALE);
     let timeline = xml::parts(node, "SegmentTimeline")?.first().copied().map(timeline).transpose()?;
     let urls: Vec<Source> = xml::children(node, "SegmentURL")
         .map(|url| source(url, "media", "mediaRange"))
         .collect::<Result<_, _>>()?;
     let initialization = xml::children(node, "Initialization").next();
     Ok(Scheme {
-        timescale: positive("timescale", "a time scale in it cannot be")?,
+        timescale: xml::value(node, "timescale", timescale, "a time scale in it cannot be")?,
         presentation_time_offset: xml::number(node, "presentationTimeOffset")?,
-        duration: positive("duration", "the length of its segments cannot be")?,
+        duration: xml::value(node, "duration", positive, "the length of its segments cannot be")?,
         start_number: xml::number(node, "startNumber")?,
         end_number: xml::number(node, "endNumber")?,
         availability_offset_us: availability_offset(node)?,

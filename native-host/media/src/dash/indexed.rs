@@ -229,3 +229,164 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
+    }
+
+    /// An index of version 0 or 1 with a time scale of 1,000; references are (further index, bytes, milliseconds).
+    fn sidx(version: u8, earliest: u32, first_offset: u32, references: &[(bool, u32, u32)]) -> Vec<u8> {
+        let mut body = vec![version, 0, 0, 0, 0, 0, 0, 1];
+        body.extend(1000_u32.to_be_bytes());
+        for number in [earliest, first_offset] {
+            if version > 0 {
+                body.extend([0; 4]);
+            }
+            body.extend(number.to_be_bytes());
+        }
+        body.extend((references.len() as u32).to_be_bytes());
+        for (index, size, duration) in references {
+            body.extend((size | u32::from(*index) << 31).to_be_bytes());
+            body.extend(duration.to_be_bytes());
+            body.extend([0x90, 0, 0, 0]);
+        }
+        boxed(b"sidx", &body)
+    }
+
+    fn indexed(index: Option<ByteRange>) -> Indexed {
+        Indexed {
+            url: Url::parse("https://a.example/f.mp4").unwrap(),
+            backups: Vec::new(),
+            index,
+            map: None,
+            discontinuity: true,
+            shift_us: 0,
+            from_us: 0,
+            to_us: None,
+            duration: Duration::from_secs(6),
+        }
+    }
+
+    fn found(segments: &[Timed]) -> Vec<(i64, u64, u64)> {
+        let range = |timed: &Timed| timed.segment.byte_range.unwrap();
+        segments
+            .iter()
+            .map(|timed| (timed.start_us / 1000, range(timed).offset, range(timed).end()))
+            .collect()
+    }
+
+    #[test]
+    fn the_index_is_found_from_the_beginning_of_the_file() {
+        for version in [0, 1] {
+            let front = [boxed(b"ftyp", b"isom"), boxed(b"moov", &[0; 100])].concat();
+            let index = sidx(version, 0, 50, &[(false, 1000, 2000), (false, 500, 4000)]);
+            let first = (front.len() + index.len() + 50) as u64;
+            let file = [front.clone(), index].concat();
+            let segments = indexed(None).segments(&file, 0).unwrap();
+            assert_eq!(found(&segments), [(0, first, first + 1000), (2000, first + 1000, first + 1500)]);
+            // All in front of the index starts a decoder, and the first segment alone begins anew.
+            let range = segments[0].segment.map.as_ref().unwrap().byte_range.unwrap();
+            assert_eq!((range.offset, range.length), (0, front.len() as u64));
+            assert_eq!(segments.iter().filter(|timed| timed.segment.discontinuity).count(), 1);
+            // With fewer bytes it says how many it needs, and never more than there are.
+            for length in 0..file.len() {
+                let Err(IndexError::Cut { end }) = indexed(None).segments(&file[..length], 0) else {
+                    panic!("{length}");
+                };
+                assert!(end > length as u64 && end <= file.len() as u64 + 16, "{length}: {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_may_point_to_indexes() {
+        let inner =
+            [sidx(0, 0, 0, &[(false, 100, 1000), (false, 100, 1000)]), sidx(0, 2000, 0, &[(false, 70, 500)])];
+        let inner_size = inner[0].len() as u32;
+        // Each stretch is its index and its segments.
+        let outer = sidx(0, 0, 0, &[(true, inner_size + 200, 2000), (true, inner[1].len() as u32 + 70, 500)]);
+        let at = outer.len() as u64;
+        let file = [outer, inner[0].clone(), vec![0; 200], inner[1].clone()].concat();
+        let segments = indexed(None).segments(&file, 0).unwrap();
+        let first = at + u64::from(inner_size);
+        let second = at + u64::from(inner_size) + 200 + inner[1].len() as u64;
+        assert_eq!(
+            found(&segments),
+            [(0, first, first + 100), (1000, first + 100, first + 200), (2000, second, second + 70)]
+        );
+        let Err(IndexError::Cut { end }) = indexed(None).segments(&file[..at as usize], 0) else {
+            panic!("not cut")
+        };
+        assert!(end > at && end <= file.len() as u64);
+        // One that points to itself has an end.
+        let mut loops = Vec::new();
+        for _ in 0..20 {
+            loops.extend(sidx(0, 0, 0, &[(true, 1000, 1)]));
+        }
+        assert!(matches!(indexed(None).segments(&loops, 0), Err(IndexError::Malformed { .. })));
+    }
+
+    #[test]
+    fn only_what_the_period_shows_is_taken() {
+        let file = sidx(0, 0, 0, &[(false, 10, 2000), (false, 10, 2000), (false, 10, 2000)]);
+        let at = file.len() as u64;
+        let part =
+            Indexed { shift_us: 8_000_000, from_us: 10_000_000, to_us: Some(12_000_000), ..indexed(None) };
+        assert_eq!(found(&part.segments(&file, 0).unwrap()), [(10_000, at + 10, at + 20)]);
+        assert_eq!(part.whole(), None);
+        let elsewhere = Indexed { from_us: 90_000_000, ..indexed(None) };
+        assert!(matches!(elsewhere.segments(&file, 0), Err(IndexError::Malformed { .. })));
+    }
+
+    #[test]
+    fn files_without_an_index_are_taken_whole() {
+        let plain = [boxed(b"ftyp", b"isom"), boxed(b"moov", &[0; 9]), boxed(b"mdat", &[0; 9])].concat();
+        for file in [
+            plain,
+            vec![0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x86, 0x81],
+            [&[0x47][..], &[0xFF; 187]].concat(),
+            b"<html><body>".to_vec(),
+        ] {
+            assert_eq!(indexed(None).segments(&file, 0), Err(IndexError::Absent));
+        }
+        let cues = ByteRange { offset: 312, length: 8 };
+        let bytes = [0x1C, 0x53, 0xBB, 0x6B, 0x9D, 0xBB, 0x8B, 0xB3];
+        assert_eq!(indexed(Some(cues)).segments(&bytes, 312), Err(IndexError::Absent));
+        assert_eq!(indexed(Some(cues)).head(10), cues);
+        let whole = indexed(None).whole().unwrap();
+        assert_eq!((whole.segment.byte_range, whole.segment.duration), (None, Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let empty = sidx(0, 0, 0, &[(false, 0, 2000)]);
+        let short = boxed(b"sidx", &[0; 20]);
+        let still = sidx(0, 0, 0, &[]);
+        for file in
+            [empty, short, still, boxed(b"free", b"")[..4].iter().chain(b"\0\0\0\x04").copied().collect()]
+        {
+            let got = indexed(None).segments(&file, 0);
+            assert!(matches!(got, Err(IndexError::Malformed { .. } | IndexError::Absent)), "{got:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_segments_or_an_error(flips in prop::collection::vec((0_usize..120, any::<u8>()), 0..10), offset: u64) {
+            let mut file = [boxed(b"free", &[0; 8]), sidx(1, 7, 9, &[(false, 1000, 2000), (true, 500, 4000)])].concat();
+            for (at, value) in flips {
+                if let Some(byte) = file.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            let _ = indexed(None).segments(&file, 0);
+            let _ = indexed(None).segments(&file, offset);
+        }
+    }
+}

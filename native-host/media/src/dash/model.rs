@@ -106,6 +106,17 @@ pub(super) enum Addressing {
     File,
 }
 
+impl Addressing {
+    /// Whether a base address is no folder but the media itself.
+    pub(super) fn is_file(&self) -> bool {
+        match self {
+            Self::Template(scheme) => scheme.media.is_none(),
+            Self::List(_) => false,
+            Self::Base(_) | Self::File => true,
+        }
+    }
+}
+
 /// The attributes of `SegmentBase`, `SegmentTemplate` and `SegmentList`, which inherit one by one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Scheme {

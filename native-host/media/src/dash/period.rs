@@ -4,6 +4,7 @@
 //! among the representations.
 
 use roxmltree::Node;
+use url::Url;
 
 use super::model::{Addressing, Base, ContentKind, Representation, RepresentationId, codec_family};
 use super::protection::Protection;
@@ -24,14 +25,14 @@ const HARMLESS: [&str; 4] = [
     "urn:dvb:dash:hlg-dmi:",
 ];
 
-/// The representations of a period that can be offered.
+/// The representations of a period that can be offered. `manifest` is the address of the MPD.
 pub(super) fn representations(
     period: Node<'_, '_>,
     above: &[Base],
-    schemes: &address::Schemes,
+    manifest: &Url,
 ) -> Result<Vec<Representation>, MpdError> {
     let bases = address::bases(period, above)?;
-    let schemes = schemes.below(period)?;
+    let schemes = address::Schemes::default().below(period)?;
     let mut found = Vec::new();
     for (set, node) in xml::parts(period, "AdaptationSet")?.into_iter().enumerate() {
         let bases = address::bases(node, &bases)?;
@@ -48,6 +49,11 @@ pub(super) fn representations(
             }
             let bases = address::bases(own, &bases)?;
             let addressing = schemes.below(own)?.addressing();
+            // Without an address of its own there is nothing to fetch but the manifest or its folder.
+            let lost = |base: &Base| base.url == *manifest || base.url.path().ends_with('/');
+            if addressing.is_file() && bases.first().is_none_or(lost) {
+                continue;
+            }
             let elements = levels.into_iter().flat_map(|level| xml::children(level, "ContentProtection"));
             let Some(base) = bases.first() else { continue };
             let protection = Protection::of(&elements.collect::<Vec<_>>(), &base.url);

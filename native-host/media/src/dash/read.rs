@@ -31,7 +31,6 @@ fn mpd(root: Node<'_, '_>, base: &Url) -> Result<Mpd, MpdError> {
     let date = |name| xml::value(root, name, values::unix_ms, NO_DATE);
     let stated = time("mediaPresentationDuration")?;
     let bases = address::bases(root, &address::root(base))?;
-    let schemes = address::Schemes::default();
     let mut periods = Vec::new();
     let nodes = xml::parts(root, "Period")?;
     for place in places(&nodes, live, stated)? {
@@ -45,7 +44,7 @@ fn mpd(root: Node<'_, '_>, base: &Url) -> Result<Mpd, MpdError> {
             start_us: place.start_us,
             duration_us: place.duration_us,
             cut_us: place.cut_us,
-            representations: period::representations(node, &bases, &schemes)?,
+            representations: period::representations(node, &bases, base)?,
         });
     }
     if periods.iter().all(|period| period.representations.is_empty()) {

@@ -210,7 +210,7 @@ impl Stretch<'_> {
             (None, Some(duration)) => {
                 // As the list of a live presentation moves on, so do its numbers.
                 let number = scheme.first_number();
-                let before = if self.now.is_some() { number.saturating_sub(1) } else { 0 };
+                let before = if self.now.is_some() { number.saturating_sub(1).min(MANY) } else { 0 };
                 let time = i128::from(scheme.offset()) + i128::from(duration) * i128::from(before);
                 let run = Run {
                     time,
@@ -223,7 +223,9 @@ impl Stretch<'_> {
                     doubtful: false,
                 };
                 // One too many is a period stated too short; more are not meant.
-                let room = self.room(scheme, duration).filter(|room| self.now.is_none() && count > room + 1);
+                let room = self
+                    .room(scheme, duration)
+                    .filter(|room| self.now.is_none() && count > room.saturating_add(1));
                 vec![self.clipped(scheme, run.first(room.unwrap_or(count)))]
             }
             (None, None) => vec![self.shared_run(scheme, count)?],
@@ -468,8 +470,9 @@ impl Stretch<'_> {
         let shift_us = self.shift_us(scheme)?;
         let place_us = |time: i128| {
             let since = time - i128::from(scheme.offset());
-            let us = (since * 1_000_000).div_euclid(i128::from(scheme.timescale()));
-            i64::try_from(us + i128::from(self.period.start_us)).map_err(|_| MpdError::malformed(NO_TIME))
+            let us = since.checked_mul(1_000_000).ok_or(MpdError::malformed(NO_TIME))?;
+            let us = us.div_euclid(i128::from(scheme.timescale())) + i128::from(self.period.start_us);
+            i64::try_from(us).map_err(|_| MpdError::malformed(NO_TIME))
         };
         let parts = |run: &Run| if in_parts { run.parts } else { 1 };
         let total = runs.iter().map(|run| run.count.saturating_mul(parts(run))).fold(0, u64::saturating_add);

@@ -37,7 +37,7 @@ pub(super) fn with_root<T>(
     text: &str,
     read: impl FnOnce(Node<'_, '_>) -> Result<T, MpdError>,
 ) -> Result<T, MpdError> {
-    let text = text.trim_start_matches('\u{FEFF}').trim();
+    let text = text.trim_matches(|c: char| c == '\u{FEFF}' || c.is_whitespace());
     if text.is_empty() {
         return Err(MpdError::Empty);
     }
