@@ -11,6 +11,7 @@ mod ffmpeg;
 mod join;
 mod meter;
 mod source;
+mod subtitles;
 mod timeline;
 
 use std::ops::Range;
@@ -22,13 +23,15 @@ use std::time::Duration;
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
 use weir_media::codec::{Codec, CodecKind};
+use weir_media::subtitle::Cue;
 
 use crate::{EngineError, SubtitleForm};
 
+use arguments::{Selected, Text};
 use container::Output;
 use join::Ready;
 use source::Source;
-use timeline::{Piece, Shift};
+use timeline::{Clock, Piece, Shift};
 
 /// What a track of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,41 +167,77 @@ fn named(codec: &str) -> Option<Codec> {
 /// Muxes and checks. Dropping the future ends everything it started.
 pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
     let halt = Halt::default();
-    let media: Vec<&Input> = plan.inputs.iter().filter(|input| input.kind != TrackKind::Subtitles).collect();
+    let is_text = |input: &&Input| input.kind == TrackKind::Subtitles;
+    let texts: Vec<&Input> = plan.inputs.iter().filter(is_text).collect();
+    let media: Vec<&Input> = plan.inputs.iter().filter(|input| !is_text(input)).collect();
     let mut sources = Vec::new();
     for input in &media {
         let input = (*input).clone();
         sources.push(blocking(&halt, move |halt| source::open(&input, halt)).await?);
     }
     let live = media.iter().any(|input| input.timing.live);
-    let pieces: Vec<Vec<Piece>> =
-        media.iter().zip(&sources).map(|(input, source)| pieces(input, source)).collect();
+    let of_media = media.iter().zip(&sources).map(|(input, source)| pieces(input, &source.clocks));
+    // Text has no clock of its own: it is placed by the manifest, and then by what is written in it.
+    let of_text = texts.iter().map(|input| pieces(input, &vec![Clock::default(); input.sections.len()]));
+    let pieces: Vec<Vec<Piece>> = of_media.chain(of_text).collect();
     let shifts = timeline::place(&pieces, live);
     let mut ready = Vec::new();
-    for (number, ((input, source), (pieces, shifts))) in
-        media.iter().zip(&sources).zip(pieces.iter().zip(&shifts)).enumerate()
-    {
-        ready.push(one_clock(plan, number, input, source, pieces, shifts, &halt).await?);
+    for (number, (input, source)) in media.iter().zip(&sources).enumerate() {
+        ready.push(one_clock(plan, number, input, source, &pieces[number], &shifts[number], &halt).await?);
     }
     let selected = arguments::select(plan, &media, &pieces, &ready)?;
-    let codecs: Vec<Codec> = selected.iter().map(|one| one.stream.codec.clone()).collect();
-    let output = if selected.iter().any(|one| one.sound_changes) {
-        Output::Ts
-    } else {
-        Output::choose(&codecs, plan.extension_wish.as_deref())
-    };
-    let outcome = ffmpeg::run(
-        plan.ffmpeg,
-        &arguments::of(plan, &media, &ready, &selected, &[], output),
-        plan.output.parent().unwrap_or(plan.work),
-    )
-    .await;
-    for file in ready.iter().filter(|file| file.made) {
-        let _ = std::fs::remove_file(&file.path);
+    let output = output_for(plan, &selected);
+    let zero_us = arguments::zero(&selected, &pieces, &shifts);
+    let mut cues = Vec::new();
+    for (number, input) in texts.iter().enumerate() {
+        let at = media.len() + number;
+        let (input, pieces, shifts) = ((*input).clone(), pieces.clone(), shifts.clone());
+        let read = blocking(&halt, move |halt| {
+            let film = subtitles::Film { main: &pieces[0], main_shifts: &shifts[0], zero_us };
+            subtitles::read(&input, &pieces[at], &shifts[at], &film, halt)
+        });
+        cues.push(read.await?);
+    }
+    // A track without a word is none.
+    let tracks = texts.into_iter().zip(cues).filter(|(_, cues)| !cues.is_empty()).collect();
+    let (embedded, sidecars) = text_files(plan, tracks, output, zero_us)?;
+    let arguments = arguments::of(plan, &media, &ready, &selected, &embedded, output);
+    let outcome = ffmpeg::run(plan.ffmpeg, &arguments, plan.output.parent().unwrap_or(plan.work)).await;
+    let made = ready.iter().filter(|file| file.made).map(|file| &file.path);
+    for path in made.chain(embedded.iter().map(|text| &text.path)) {
+        let _ = std::fs::remove_file(path);
     }
     outcome?;
-    let duration = check::run(plan, &media, &selected, 0, output, &halt).await?;
-    Ok(Muxed { extension: output.extension(), duration, sidecars: Vec::new() })
+    let duration = check::run(plan, &media, &selected, embedded.len(), output, &halt).await?;
+    Ok(Muxed { extension: output.extension(), duration, sidecars })
+}
+
+fn output_for(plan: &Plan<'_>, selected: &[Selected]) -> Output {
+    if selected.iter().any(|one| one.sound_changes) {
+        return Output::Ts;
+    }
+    let codecs: Vec<Codec> = selected.iter().map(|one| one.stream.codec.clone()).collect();
+    Output::choose(&codecs, plan.extension_wish.as_deref())
+}
+
+/// Writes text where it goes: for ffmpeg to read, or beside the film, also when the container has no room for it.
+fn text_files<'a>(
+    plan: &Plan<'_>,
+    tracks: Vec<(&'a Input, Vec<Cue>)>,
+    output: Output,
+    zero_us: i64,
+) -> Result<(Vec<Text<'a>>, Vec<Sidecar>), EngineError> {
+    if plan.subtitle_form != SubtitleForm::Embedded || output.subtitle_codec().is_none() {
+        let sidecars = subtitles::write_sidecars(&tracks, plan.subtitle_form, plan.work)?;
+        return Ok((Vec::new(), sidecars));
+    }
+    let mut embedded = Vec::new();
+    for (number, (input, cues)) in tracks.into_iter().enumerate() {
+        let path = plan.work.join(format!("text{number}.vtt"));
+        subtitles::write_for_ffmpeg(&cues, &path)?;
+        embedded.push(Text { input, path, zero_us });
+    }
+    Ok((embedded, Vec::new()))
 }
 
 /// Brings an input to one clock.
@@ -225,9 +264,9 @@ async fn one_clock(
     }
 }
 
-fn pieces(input: &Input, source: &Source) -> Vec<Piece> {
+fn pieces(input: &Input, clocks: &[Clock]) -> Vec<Piece> {
     let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
-    let pieces = input.sections.iter().zip(&source.clocks).map(|(section, clock)| Piece {
+    let pieces = input.sections.iter().zip(clocks).map(|(section, clock)| Piece {
         start_us: us(section.start),
         span_us: us(section.duration),
         new_clock: section.new_clock,
@@ -258,22 +297,4 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_found_before_the_file_is_there() {
-        for (codecs, audio_only, extension) in [
-            (None, false, "mp4"),
-            (None, true, "m4a"),
-            (Some("avc1.64001f,mp4a.40.2"), false, "mp4"),
-            (Some("avc1.64001f, mp4a.40.2"), true, "m4a"),
-            (Some("vp09.00.10.08,opus"), false, "webm"),
-            (Some("vp09.00.10.08,opus"), true, "webm"),
-            (Some("mp4a.40.34"), true, "mp3"),
-            (Some("stpp.ttml"), false, "mp4"),
-        ] {
-            assert_eq!(likely_extension(codecs, audio_only), extension, "{codecs:?}");
-        }
-    }
-}
+mod tests;

@@ -19,6 +19,105 @@ pub struct Run {
     pub samples: u64,
 }
 
+/// One sample, and where its bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// `track_ID`.
+    pub track: u32,
+    /// When it is shown, in units of the track's timescale; from the beginning of the run when the fragment does not say
+    /// when that begins.
+    pub start: i64,
+    /// How long.
+    pub length: u64,
+    /// First byte, counted from the beginning of the `moof` box; none when it follows the sample before, or is the first of
+    /// the data.
+    pub offset: Option<i64>,
+    /// Number of bytes.
+    pub size: u32,
+}
+
+/// The samples of a fragment, given as the body of its `moof` box. At most `limit` of them.
+#[must_use]
+pub fn samples(moof: &[u8], tracks: &[Track], limit: usize) -> Vec<Sample> {
+    let mut out = Vec::new();
+    for traf in places(moof, 0, moof.len()).filter(|place| &place.kind == b"traf") {
+        let _ = samples_of(moof, &traf, tracks, limit, &mut out);
+    }
+    out
+}
+
+fn samples_of(
+    moof: &[u8],
+    traf: &Place,
+    tracks: &[Track],
+    limit: usize,
+    out: &mut Vec<Sample>,
+) -> Option<()> {
+    let run = run(moof, traf, tracks)?;
+    let header = header(moof, traf, tracks)?;
+    let mut at = i64::try_from(run.start.unwrap_or_default()).ok()?;
+    for trun in places(moof, traf.start, traf.end).filter(|place| &place.kind == b"trun") {
+        let body = moof.get(trun.range())?;
+        let (flags, count) = (u32_at(body, 0)?, u32_at(body, 4)?);
+        let mut offset = if flags & 1 != 0 { Some(i64::from(u32_at(body, 8)?.cast_signed())) } else { None };
+        let mut next = 8 + if flags & 1 != 0 { 4 } else { 0 } + if flags & 4 != 0 { 4 } else { 0 };
+        for _ in 0..count {
+            if out.len() >= limit {
+                return None;
+            }
+            let mut field = |flag: u32| {
+                let there = flags & flag != 0;
+                let value = if there { u32_at(body, next) } else { None };
+                next += if there { 4 } else { 0 };
+                (there, value)
+            };
+            let stated =
+                |(there, value): (bool, Option<u32>), default: u32| if there { value } else { Some(default) };
+            let length = stated(field(0x100), header.duration)?;
+            let size = stated(field(0x200), header.size)?;
+            let _ = field(0x400);
+            let late = stated(field(0x800), 0)?.cast_signed();
+            let start = at.saturating_add(i64::from(late));
+            out.push(Sample {
+                track: run.track,
+                start,
+                length: u64::from(length),
+                offset: offset.take(),
+                size,
+            });
+            at = at.saturating_add(i64::from(length));
+        }
+    }
+    Some(())
+}
+
+/// What a `tfhd` box, or else the initialisation section, says of samples that say nothing themselves.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    track: u32,
+    duration: u32,
+    size: u32,
+}
+
+fn header(moof: &[u8], traf: &Place, tracks: &[Track]) -> Option<Header> {
+    let tfhd = places(moof, traf.start, traf.end).find(|place| &place.kind == b"tfhd")?;
+    let tfhd = moof.get(tfhd.range())?;
+    let (flags, track) = (u32_at(tfhd, 0)?, u32_at(tfhd, 4)?);
+    let defaults =
+        tracks.iter().find(|one| one.id == track).map(|one| one.defaults.as_slice()).unwrap_or_default();
+    let mut at = 8 + if flags & 1 != 0 { 8 } else { 0 } + if flags & 2 != 0 { 4 } else { 0 };
+    let mut field = |flag: u32, default_at: usize| {
+        if flags & flag == 0 {
+            return Some(u32_at(defaults, default_at).unwrap_or_default());
+        }
+        at += 4;
+        u32_at(tfhd, at - 4)
+    };
+    let duration = field(8, 12)?;
+    let size = field(0x10, 16)?;
+    Some(Header { track, duration, size })
+}
+
 /// What a fragment's track becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
@@ -58,16 +157,7 @@ pub fn runs(moof: &[u8], tracks: &[Track]) -> Vec<Run> {
 
 fn run(moof: &[u8], traf: &Place, tracks: &[Track]) -> Option<Run> {
     let within = |kind: &[u8; 4]| places(moof, traf.start, traf.end).find(|place| &place.kind == kind);
-    let tfhd = moof.get(within(b"tfhd")?.range())?;
-    let track = u32_at(tfhd, 4)?;
-    let flags = u32_at(tfhd, 0)?;
-    let at = 8 + if flags & 1 != 0 { 8 } else { 0 } + if flags & 2 != 0 { 4 } else { 0 };
-    let defaults = tracks.iter().find(|one| one.id == track).map(|one| one.defaults.as_slice());
-    let default = if flags & 8 != 0 {
-        u32_at(tfhd, at)?
-    } else {
-        defaults.and_then(|defaults| u32_at(defaults, 12)).unwrap_or_default()
-    };
+    let Header { track, duration: default, .. } = header(moof, traf, tracks)?;
     let start = within(b"tfdt").and_then(|tfdt| {
         let body = moof.get(tfdt.range())?;
         if body.first()? & 1 == 1 { u64_at(body, 4) } else { u32_at(body, 4).map(u64::from) }
@@ -236,6 +326,23 @@ mod tests {
     }
 
     #[test]
+    fn samples_are_found() {
+        let all = samples(&moof(), &[track(1), track(2)], 100);
+        let sample = |track, start, length, offset, size| Sample { track, start, length, offset, size };
+        assert_eq!(
+            all,
+            [
+                sample(1, 5000, 40, Some(100), 7),
+                sample(1, 5040, 40, None, 8),
+                sample(1, 5080, 40, None, 9),
+                sample(2, 6000, 20, Some(100), 7),
+                sample(2, 6020, 30, None, 8),
+            ]
+        );
+        assert_eq!(samples(&moof(), &[], 2).len(), 2);
+    }
+
+    #[test]
     fn what_has_no_room_is_said() {
         for (shift, outcome) in
             [(-5000, Ok(())), (-5001, Err(MoveError::NoRoom)), (i64::from(u32::MAX), Err(MoveError::NoRoom))]
@@ -263,6 +370,7 @@ mod tests {
             }
             bytes.truncate(cut);
             let _ = runs(&bytes, &[track(1)]);
+            let _ = samples(&bytes, &[track(1)], 1000);
             let _ = retime(&mut bytes, 1, &[Move { from: 1, to: 1, shift: 5 }]);
         }
     }

@@ -15,5 +15,6 @@ pub mod language;
 pub mod mp4;
 pub mod packed;
 pub mod segment;
+pub mod subtitle;
 pub mod ts;
 pub mod variants;

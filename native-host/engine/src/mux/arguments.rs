@@ -12,7 +12,7 @@ use weir_media::language;
 use super::container::{Container, Output};
 use super::join::Ready;
 use super::source::{Stream, unsupported};
-use super::timeline::Piece;
+use super::timeline::{Piece, Shift};
 use super::{Input, Plan, TrackKind, ffmpeg};
 use crate::EngineError;
 
@@ -68,6 +68,18 @@ pub(super) fn select(
         return Err(unsupported("its segments hold neither sound nor pictures"));
     }
     Ok(selected)
+}
+
+/// The moment on the common clock at which the film begins: the earliest time in it, which ffmpeg moves to zero.
+pub(super) fn zero(selected: &[Selected], pieces: &[Vec<Piece>], shifts: &[Vec<Shift>]) -> i64 {
+    let begins = selected.iter().filter_map(|one| {
+        let (piece, shift) = (pieces.get(one.input)?.first()?, shifts.get(one.input)?.first()?);
+        let beats = &piece.clock.beats;
+        let beat = beats.iter().find(|beat| beat.id == one.stream.id).or(beats.first());
+        // What says no time begins at zero, and is moved as a whole.
+        Some(beat.map_or(shift.base_us, |beat| beat.first_us + shift.of(beat.id)))
+    });
+    begins.min().unwrap_or_default()
 }
 
 /// A track of text for the result.

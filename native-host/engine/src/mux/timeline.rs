@@ -125,7 +125,7 @@ pub(super) fn place(tracks: &[Vec<Piece>], live: bool) -> Vec<Vec<Shift>> {
 }
 
 /// Brings `shift` to the turn of the clock at which `first` comes nearest to `wanted`.
-fn turned(clock: &Clock, first: i64, shift: i64, wanted: i64) -> i64 {
+pub(super) fn turned(clock: &Clock, first: i64, shift: i64, wanted: i64) -> i64 {
     if !clock.turns {
         return shift;
     }
@@ -196,7 +196,7 @@ fn place_other(pieces: &[Piece], main: &[Piece], main_shifts: &[Shift], live: bo
 }
 
 /// The section of the main track that plays at the same time, mostly.
-fn partner(piece: &Piece, main: &[Piece]) -> Option<usize> {
+pub(super) fn partner(piece: &Piece, main: &[Piece]) -> Option<usize> {
     let common = |other: &Piece| piece.end_us().min(other.end_us()) - piece.start_us.max(other.start_us);
     (0..main.len()).max_by_key(|at| (common(&main[*at]), std::cmp::Reverse(*at)))
 }
