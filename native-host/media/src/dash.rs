@@ -12,6 +12,7 @@ mod offer;
 mod period;
 mod protection;
 mod read;
+mod shape;
 mod template;
 mod timeline;
 mod track;
