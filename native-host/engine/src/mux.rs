@@ -12,6 +12,7 @@ mod join;
 mod meter;
 mod source;
 mod subtitles;
+mod thumbnail;
 mod timeline;
 
 use std::ops::Range;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
+pub(crate) use thumbnail::thumbnail;
 use weir_media::codec::{Codec, CodecKind};
 use weir_media::subtitle::Cue;
 

@@ -349,11 +349,11 @@ mod tests {
         {
             assert_eq!(retime(&mut moof(), 1, &[Move { from: 1, to: 1, shift }]), outcome, "{shift}");
         }
-        let absolute = boxed(b"traf", &boxed(b"tfhd", &words(&[1, 1, 0, 0])));
+        let mut absolute = boxed(b"traf", &boxed(b"tfhd", &words(&[1, 1, 0, 0])));
         let one = [Move { from: 1, to: 1, shift: 0 }];
-        assert_eq!(retime(&mut absolute.clone(), 1, &one), Err(MoveError::Absolute));
-        let timeless = boxed(b"traf", &boxed(b"tfhd", &words(&[0, 1])));
-        assert_eq!(retime(&mut timeless.clone(), 1, &one), Err(MoveError::NoTime));
+        assert_eq!(retime(&mut absolute, 1, &one), Err(MoveError::Absolute));
+        let mut timeless = boxed(b"traf", &boxed(b"tfhd", &words(&[0, 1])));
+        assert_eq!(retime(&mut timeless, 1, &one), Err(MoveError::NoTime));
     }
 
     proptest! {

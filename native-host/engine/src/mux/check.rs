@@ -326,7 +326,7 @@ mod tests {
             ),
             // Out of sync from the beginning; times that went back.
             (vec![film.clone(), Track { start: Duration::from_secs(7), ..sound.clone() }], &both, false),
-            (vec![Track { squeezed: Duration::from_secs(6), ..film.clone() }, sound], &both, false),
+            (vec![Track { squeezed: Duration::from_secs(6), ..film }, sound], &both, false),
         ] {
             assert_eq!(compare(&found, expected).is_ok(), whole, "{found:?}");
         }
@@ -342,7 +342,7 @@ mod tests {
             (track(Video, 60.0, 0.04, 20.0), false),
             (track(Video, 40.0, 0.04, 0.0), false),
         ] {
-            assert_eq!(compare(&[found.clone()], &[lost]).is_ok(), whole, "{found:?}");
+            assert_eq!(compare(std::slice::from_ref(&found), &[lost]).is_ok(), whole, "{found:?}");
         }
     }
 

@@ -205,7 +205,7 @@ impl Task {
                 if is_packed {
                     without_tags(&from, &bytes, &to, halt)
                 } else {
-                    cut_out(&from, init, &bytes, &to, halt)
+                    cut_out(&from, init.as_ref(), &bytes, &to, halt)
                 }
             })
             .await?;
@@ -380,14 +380,14 @@ fn copy(
 /// A range as a file of its own, behind the initialisation section that holds for it.
 fn cut_out(
     path: &Path,
-    init: Option<Range<u64>>,
+    init: Option<&Range<u64>>,
     bytes: &Range<u64>,
     to: &Path,
     halt: &AtomicBool,
 ) -> Result<(), EngineError> {
     let mut from = source::reopen(path)?;
     let mut to = BufWriter::new(File::create(to).map_err(EngineError::disk)?);
-    for range in init.iter().chain([bytes]) {
+    for range in init.into_iter().chain([bytes]) {
         copy(&mut from, range, &mut to, halt)?;
     }
     to.flush().map_err(EngineError::disk)

@@ -105,8 +105,7 @@ pub(super) fn packets(
         (&mut rest).take(CHUNK as u64).read_to_end(&mut buffer).map_err(EngineError::disk)?;
         let last = buffer.len() == before;
         let mut at = 0;
-        loop {
-            let Some(skip) = ts::align(&buffer[at..]) else { break };
+        while let Some(skip) = ts::align(&buffer[at..]) {
             at += skip;
             // Nothing is gained by waiting when a whole chunk waits already.
             let all = last || buffer.len() - at > CHUNK;

@@ -149,8 +149,8 @@ fn from_boxes(
     source::top_boxes(file, &section.bytes, halt, |file, kind, place, head| {
         match &kind {
             b"moov" => {
-                *tracks =
-                    codec::tracks(source::whole_box(file, &place)?.get(head as usize..).unwrap_or_default())
+                let moov = source::whole_box(file, &place)?;
+                *tracks = codec::tracks(moov.get(head as usize..).unwrap_or_default());
             }
             b"moof" => {
                 let moof = source::whole_box(file, &place)?;

@@ -570,3 +570,142 @@ fn a_name_is_found_before_the_file_is_there() {
         assert_eq!(likely_extension(codecs, audio_only), extension, "{codecs:?}");
     }
 }
+
+fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// A track of text in MP4, one sample a fragment: its time and length in milliseconds, and its bytes.
+fn text_in_boxes(entry: &[u8; 4], samples: &[(u32, u32, Vec<u8>)]) -> Vec<u8> {
+    let stsd = boxed(b"stsd", &[words(&[0, 1]), boxed(entry, &[0; 8])].concat());
+    let mdia = [
+        boxed(b"mdhd", &words(&[0, 0, 0, 1000, 0, 0])),
+        boxed(b"hdlr", &[words(&[0, 0]), b"text".to_vec()].concat()),
+        boxed(b"minf", &boxed(b"stbl", &stsd)),
+    ]
+    .concat();
+    let trak = [boxed(b"tkhd", &words(&[0, 0, 0, 1])), boxed(b"mdia", &mdia)].concat();
+    let mvex = boxed(b"mvex", &boxed(b"trex", &words(&[0, 1, 1, 0, 0, 0])));
+    let mut out = [boxed(b"ftyp", b"iso6"), boxed(b"moov", &[boxed(b"trak", &trak), mvex].concat())].concat();
+    for (time, length, bytes) in samples {
+        let moof = |offset: u32| {
+            let traf = [
+                boxed(b"tfhd", &words(&[0x02_0000, 1])),
+                boxed(b"tfdt", &words(&[0, *time])),
+                boxed(b"trun", &words(&[0x301, 1, offset, *length, bytes.len() as u32])),
+            ]
+            .concat();
+            boxed(b"moof", &[boxed(b"mfhd", &words(&[0, 1])), boxed(b"traf", &traf)].concat())
+        };
+        let size = moof(0).len() as u32;
+        out.extend(moof(size + 8));
+        out.extend(boxed(b"mdat", bytes));
+    }
+    out
+}
+
+#[tokio::test]
+async fn text_in_fragments_is_read() {
+    let cue = |text: &str| boxed(b"vttc", &boxed(b"payl", text.as_bytes()));
+    let vtt = text_in_boxes(
+        b"wvtt",
+        &[
+            (10_000, 500, boxed(b"vtte", b"")),
+            (10_500, 500, cue("one")),
+            // Cut at the border of two segments.
+            (11_000, 1000, cue("one")),
+            (12_000, 1000, [cue("two"), cue("three")].concat()),
+        ],
+    );
+    let document = |begin: &str, end: &str, text: &str| {
+        format!("<tt xmlns='http://www.w3.org/ns/ttml'><body><div><p begin='{begin}' end='{end}'>{text}</p></div></body></tt>")
+            .into_bytes()
+    };
+    let ttml = text_in_boxes(
+        b"stpp",
+        &[(10_000, 2000, document("10.5s", "13s", "one")), (12_000, 2000, document("10.5s", "13s", "one"))],
+    );
+    for (bytes, expected) in [
+        (vtt, &[(0.5, 2.0, "one"), (2.0, 3.0, "two"), (2.0, 3.0, "three")][..]),
+        (ttml, &[(0.5, 3.0, "one")]),
+    ] {
+        let mut bench = Bench::new();
+        film(
+            bench.path(),
+            "v.mp4",
+            "128x72",
+            44100,
+            4.0,
+            "-an -bf 0 -movflags frag_keyframe+empty_moov+default_base_moof",
+        );
+        begin_later(&bench.path().join("v.mp4"), 10);
+        std::fs::write(bench.path().join("text"), bytes).unwrap();
+        bench.form = SubtitleForm::Vtt;
+        bench.track(TrackKind::Video, &[("v.mp4", 4.0)]);
+        bench.track(TrackKind::Subtitles, &[("text", 4.0)]).language = Some("../en".to_owned());
+        let (muxed, _) = bench.run().await.unwrap();
+        assert_eq!(muxed.sidecars[0].suffix, ".en.vtt");
+        let text = std::fs::read_to_string(&muxed.sidecars[0].path).unwrap();
+        let chunks = weir_media::subtitle::webvtt::chunks(&text);
+        let found: Vec<(f64, f64, &str)> = chunks[0]
+            .cues
+            .iter()
+            .map(|cue| (cue.start_us as f64 / 1e6, cue.end_us as f64 / 1e6, cue.text.as_str()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn text_that_cannot_be_read_is_named() {
+    for (bytes, reason) in [
+        (b"<!doctype html><p>log in".to_vec(), "neither WebVTT nor TTML"),
+        (b"<tt xmlns='http://www.w3.org/ns/ttml'><body>".to_vec(), "TTML cannot be read"),
+        (text_in_boxes(b"c608", &[(0, 1000, vec![0; 4])]), "c608"),
+    ] {
+        let mut bench = Bench::new();
+        film(bench.path(), "a.ts", "128x72", 44100, 1.0, "");
+        std::fs::write(bench.path().join("text"), bytes).unwrap();
+        bench.track(TrackKind::Video, &[("a.ts", 1.0)]);
+        bench.track(TrackKind::Subtitles, &[("text", 1.0)]).language = Some("fr".to_owned());
+        let error = bench.run().await.unwrap_err().to_string();
+        assert!(error.contains("the subtitles fr") && error.contains(reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn periods_go_where_their_manifest_says() {
+    let mut bench = Bench::new();
+    let cut = "-movflags frag_keyframe+empty_moov+default_base_moof+delay_moov";
+    for (name, seconds, later) in [("a", 3.0, 50), ("b", 2.0, 9)] {
+        film(bench.path(), &format!("{name}.mp4"), "128x72", 48000, seconds, "-video_track_timescale 12800");
+        for (kind, stream) in [("v", "0:v"), ("s", "0:a")] {
+            let out = format!("{name}{kind}.mp4");
+            ffmpeg(bench.path(), &format!("-i {name}.mp4 -map {stream} -c copy {cut} {out}"));
+            begin_later(&bench.path().join(out), later);
+        }
+    }
+    for (kind, files) in [(TrackKind::Video, ["av.mp4", "bv.mp4"]), (TrackKind::Audio, ["as.mp4", "bs.mp4"])]
+    {
+        let track = bench.track(kind, &[(files[0], 3.0), (files[1], 2.0)]);
+        track.sections[0].shift_us = Some(-50_000_000);
+        track.sections[1].shift_us = Some(3_000_000 - 9_000_000);
+    }
+    // Text counts from the beginning of its period.
+    std::fs::write(bench.path().join("one"), "WEBVTT\n\n00:01.000 --> 00:02.000\none\n").unwrap();
+    std::fs::write(bench.path().join("two"), "WEBVTT\n\n00:01.000 --> 00:01.500\ntwo\n").unwrap();
+    bench.form = SubtitleForm::Vtt;
+    let text = bench.track(TrackKind::Subtitles, &[("one", 3.0), ("two", 2.0)]);
+    text.sections[0].shift_us = Some(0);
+    text.sections[1].shift_us = Some(3_000_000);
+    let (muxed, result) = bench.run().await.unwrap();
+    assert_joined(&result, &["a.mp4", "b.mp4"].map(|name| bench.path().join(name)), 5.0);
+    let text = std::fs::read_to_string(&muxed.sidecars[0].path).unwrap();
+    let chunks = weir_media::subtitle::webvtt::chunks(&text);
+    let starts: Vec<f64> = chunks[0].cues.iter().map(|cue| cue.start_us as f64 / 1e6).collect();
+    assert!((starts[0] - 1.0).abs() < 0.1 && (starts[1] - 4.0).abs() < 0.1, "{starts:?}");
+}
