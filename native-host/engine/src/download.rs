@@ -11,19 +11,19 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::journal::{FinishedState, HlsState, Record, SiteState, State};
+use crate::journal::{FinishedState, Record, SiteState, State, StreamState};
 use crate::monitor::{Monitor, Phase};
 use crate::net::{Answer, Net};
 use crate::part::{self, Part, Scans};
 use crate::{
-    Arrival, EngineError, Finished, Job, Kind, Method, Partial, answer, digest, file, hls, resolve, site,
+    Arrival, EngineError, Finished, Job, Kind, Method, Partial, answer, digest, file, resolve, site, stream,
 };
 
 /// What the first answers led to.
 enum Plan {
     File(Box<(Part, file::Start)>),
     Small(Box<(file::Place, Answer)>),
-    Hls(Box<Stream>),
+    Stream(Box<Stream>),
     Site(Box<SitePage>),
 }
 
@@ -37,8 +37,8 @@ struct SitePage {
 /// A stream about to be fetched; `before` is what an earlier run left, with its boot.
 struct Stream {
     part: Part,
-    ready: hls::Ready,
-    before: Option<(String, HlsState)>,
+    ready: stream::Ready,
+    before: Option<(String, StreamState)>,
 }
 
 /// Runs a job; see [`crate::Engine::download`].
@@ -80,9 +80,9 @@ pub(crate) async fn run(
             let (place, answer) = *plan;
             file::run_small(net, job, monitor, stop, place, answer).await
         }
-        Plan::Hls(plan) => {
+        Plan::Stream(plan) => {
             let Stream { part, ready, before } = *plan;
-            hls::run(net, job, monitor, stop, part, ready, before).await
+            stream::run(net, job, monitor, stop, part, ready, before).await
         }
         Plan::Site(plan) => {
             let SitePage { part, ready, before } = *plan;
@@ -117,7 +117,7 @@ async fn plan(
                     None => kept = Some(part),
                 }
             }
-            State::Hls(state) if matches!(job.kind, None | Some(Kind::Hls)) => {
+            State::Stream(state) if matches!(job.kind, None | Some(Kind::Hls | Kind::Dash)) => {
                 before = Some((boot, state));
                 kept = Some(part);
             }
@@ -126,13 +126,13 @@ async fn plan(
                 kept = Some(part);
             }
             // One that says finished and is not is of no more use than one of another kind.
-            State::File(_) | State::Hls(_) | State::Site(_) | State::Finished(_) => kept = Some(part),
+            State::File(_) | State::Stream(_) | State::Site(_) | State::Finished(_) => kept = Some(part),
         }
     }
     if job.kind == Some(Kind::Site) {
         return plan_site(net, job, monitor, (kept, site_before), wanted, key).await;
     }
-    let (mut answer, asked, kind) = first_answer(net, job).await?;
+    let (answer, asked, kind) = first_answer(net, job).await?;
     monitor.set_kind(kind);
     match kind {
         Kind::Site => {
@@ -140,14 +140,39 @@ async fn plan(
             plan_site(net, job, monitor, (kept, site_before), wanted, key).await
         }
         Kind::File => plan_file(job, monitor, (answer, asked), kept, wanted, key).await,
-        Kind::Hls => {
-            let ready = hls::prepare(net, job, &mut answer).await?;
-            let name = wanted.unwrap_or_else(|| hls::file_name(job, &answer, &ready));
-            let arrival = Arrival { filename: &name, content_type: None, url: &answer.url };
+        Kind::Hls | Kind::Dash => {
+            let manifest = read_manifest(net, job, kind, answer).await?;
+            let url = manifest.url.clone();
+            let ready = stream::prepare(net, job, manifest).await?;
+            let name = wanted.unwrap_or_else(|| stream::file_name(job, &url, &ready));
+            let arrival = Arrival { filename: &name, content_type: None, url: &url };
             let part = reserve(job, monitor, kept, &arrival, key)?;
-            Ok(Plan::Hls(Box::new(Stream { part, ready, before })))
+            Ok(Plan::Stream(Box::new(Stream { part, ready, before })))
         }
-        Kind::Dash => Err(EngineError::UnsupportedMedia { reason: "not yet".to_owned() }),
+    }
+}
+
+/// Reads the manifest; one that broke off is asked for again.
+async fn read_manifest(
+    net: &Net,
+    job: &Job,
+    kind: Kind,
+    mut answer: Answer,
+) -> Result<stream::Manifest, EngineError> {
+    let mut failures = 0;
+    loop {
+        match stream::read(kind, &mut answer).await {
+            Ok(manifest) => return Ok(manifest),
+            Err(error) => {
+                failures += 1;
+                let again = error.is_transient() && job.source.method == Method::Get;
+                if !again || failures > net.options().retries {
+                    return Err(error);
+                }
+            }
+        }
+        tokio::time::sleep(file::backoff(net, failures)).await;
+        (answer, _) = file::ask_patiently(net, job, None, None).await?;
     }
 }
 
@@ -215,7 +240,7 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
         bytes: state.bytes,
         sha256,
         quality: state.quality.clone(),
-        lacks: None,
+        lacks: state.lacks.clone(),
         duration: state.duration_ms.map(Duration::from_millis),
         journal: Some(journal),
     };

@@ -320,6 +320,7 @@ async fn finish(written: crate::writer::Written, wanted: Option<Expected>) -> Re
                 kind: Kind::File,
                 quality: None,
                 duration_ms: None,
+                lacks: None,
             })
         })?;
         let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

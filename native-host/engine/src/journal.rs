@@ -21,7 +21,7 @@ use crate::ranges::Span;
 const MAGIC: &[u8; 8] = b"weirjnl1";
 /// Magic, sequence number, length, CRC-32 of all of these and the payload.
 const HEADER: usize = 8 + 8 + 4 + 4;
-const SLOT: u64 = 128 * 1024;
+const SLOT: u64 = 512 * 1024;
 const MAX_PAYLOAD: usize = SLOT as usize - HEADER;
 
 /// Everything needed to go on after a crash. No address and no header: links and cookies carry secrets.
@@ -38,7 +38,7 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum State {
     File(FileState),
-    Hls(HlsState),
+    Stream(StreamState),
     Site(SiteState),
     /// The whole, verified file was about to get, or got, its final name.
     Finished(FinishedState),
@@ -58,21 +58,69 @@ pub(crate) struct FileState {
 
 /// A stream in the making.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HlsState {
+pub(crate) struct StreamState {
     /// What the tracks are made of; another one means another stream.
     pub(crate) fingerprint: String,
     pub(crate) quality: Option<String>,
-    pub(crate) written: Vec<TrackState>,
-    pub(crate) synced: Vec<TrackState>,
+    /// A recording of something that went on: what came in between cannot be had later.
+    pub(crate) live: bool,
+    pub(crate) tracks: Vec<TrackState>,
 }
 
 /// How far one track is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrackState {
-    /// Segments written, from the first.
+    /// On disk as far as this boot is concerned.
+    pub(crate) written: Mark,
+    /// On disk for good.
+    pub(crate) synced: Mark,
+    /// Where runs of segments with one initialisation section and one clock begin, in order; the first at 0.
+    pub(crate) breaks: Vec<Break>,
+    /// Segments that are not there.
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// A place in a track: so much of it is whole.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Segments written or given up, from the first.
     pub(crate) segments: usize,
     /// Bytes they took.
     pub(crate) bytes: u64,
+    /// How long they play by the manifest, the lost ones included.
+    pub(crate) us: u64,
+    /// Longest of them.
+    pub(crate) longest_us: u64,
+    /// Not all of them last whole seconds.
+    pub(crate) fractions: bool,
+    /// Media sequence number of the last; for streams that go on.
+    pub(crate) sequence: Option<u64>,
+    /// Which initialisation section was written last.
+    pub(crate) map: Option<String>,
+}
+
+/// The beginning of a run of segments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Break {
+    /// Offset in the file.
+    pub(crate) byte: u64,
+    /// Place by the manifest.
+    pub(crate) us: u64,
+    /// See `weir_media::segment::Segment::shift_us`.
+    pub(crate) shift_us: Option<i64>,
+    /// The clock may have started anew.
+    pub(crate) clock: bool,
+}
+
+/// A segment, or several in a row, that could not be had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// Place by the manifest.
+    pub(crate) us: u64,
+    /// How long it would have played.
+    pub(crate) length_us: u64,
+    /// How many segments.
+    pub(crate) count: u64,
 }
 
 /// What yt-dlp is at work on, or was.
@@ -94,6 +142,8 @@ pub(crate) struct FinishedState {
     pub(crate) kind: crate::Kind,
     pub(crate) quality: Option<String>,
     pub(crate) duration_ms: Option<u64>,
+    #[serde(default)]
+    pub(crate) lacks: Option<String>,
 }
 
 /// An open and locked journal.

@@ -12,7 +12,6 @@ mod download;
 mod error;
 mod file;
 mod folder;
-mod hls;
 mod hosts;
 mod journal;
 mod login;
@@ -29,6 +28,7 @@ mod rate;
 mod resolve;
 mod site;
 mod source;
+mod stream;
 mod sums;
 mod wishes;
 mod writer;
@@ -48,11 +48,13 @@ pub use hosts::Hosts;
 pub use login::Login;
 pub use monitor::{Monitor, Phase, Ranges, Snapshot};
 pub use part::{partial_path, remove_partial, saved_ranges};
-pub use probe::Probe;
+pub use probe::{Probe, Thumbnail};
 pub use proxy::{Proxy, ProxyError};
 pub use rate::RateLimit;
 pub use resolve::media_type;
+
 pub use source::{Method, Source, is_credential, same_place, without_query};
+pub use stream::{DryRun, PlannedKey, PlannedMap, PlannedSegment, PlannedTrack};
 pub use wishes::{SubtitleForm, Wishes};
 
 /// How something is fetched.
@@ -290,6 +292,14 @@ impl Engine {
             self.scans.forget(&job.directory);
         }
         outcome
+    }
+
+    /// What a job would do: its tracks and segments. Nothing is written and no segment is fetched.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn dry_run(&self, job: &Job) -> Result<DryRun, EngineError> {
+        probe::dry_run(&self.net, job).await
     }
 
     /// Looks what is behind an address: kind, name, size, qualities.

@@ -401,6 +401,20 @@ pub(crate) fn under_free_name(
     Err(EngineError::FilenameTaken { filename: wanted })
 }
 
+/// Gives a companion of a finished file its name, or the next free number: never in place of another.
+pub(crate) fn place(directory: &Path, wanted: &str, from: &Path) -> Result<PathBuf, EngineError> {
+    let wanted = filename::safe(wanted);
+    for n in 0..=MAX_NUMBER {
+        let target = directory.join(filename::numbered(&wanted, n));
+        match rename_without_replacing(from, &target) {
+            Ok(()) => return Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(EngineError::disk(error)),
+        }
+    }
+    Err(EngineError::FilenameTaken { filename: wanted })
+}
+
 /// Removes `journal` if it says that `filename` is finished. One that says something else, is worked with or has gone
 /// is somebody else's business by now.
 pub(crate) fn settle(journal: &Path, filename: &str) -> io::Result<()> {
@@ -468,6 +482,7 @@ mod tests {
             kind: crate::Kind::File,
             quality: None,
             duration_ms: None,
+            lacks: None,
         })
     }
 
@@ -588,7 +603,7 @@ mod tests {
             std::fs::write(path, "bytes").unwrap();
         }
         assert!(!remove_partial(dir.path(), "a.bin").unwrap());
-        assert_eq!(count(), 4);
+        assert_eq!(count(), 3);
         drop(part);
         assert!(remove_partial(dir.path(), "a.bin").unwrap());
         assert_eq!(count(), 0);

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 use weir_media::filename;
-use weir_media::hls::Playlist;
-use weir_media::variants::Variant;
+use weir_media::variants::{Rendition, Variant};
 
-use crate::net::{Lane, Net};
+use crate::net::{Answer, Lane, Net};
 use crate::source::Method;
-use crate::{EngineError, Job, Kind, Source, answer, hls, resolve, site};
+use crate::{DryRun, EngineError, Job, Kind, Source, answer, resolve, site, stream};
 
 /// What a short look found.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,28 +31,64 @@ pub struct Probe {
     /// Still going on.
     pub live: bool,
     /// Qualities, best first; empty when there is no choice.
-    pub variants: Vec<Variant>,
-    /// What the page calls it.
+    pub variants: Vec<Variant<()>>,
+    /// Sounds and subtitles of a stream.
+    pub renditions: Vec<Rendition<()>>,
+    /// What the manifest or the page calls it.
     pub title: Option<String>,
-    /// Address of a picture of it.
-    pub thumbnail: Option<Url>,
+    /// A picture of it.
+    pub thumbnail: Option<Thumbnail>,
+}
+
+/// A picture to show.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Thumbnail {
+    /// Where it is.
+    Address(Url),
+    /// A frame, as JPEG.
+    Jpeg(Vec<u8>),
 }
 
 impl Probe {
     /// Size a variant will have, from its bit rate and the duration.
     #[must_use]
-    pub fn estimated_bytes(&self, variant: &Variant) -> Option<u64> {
+    pub fn estimated_bytes(&self, variant: &Variant<()>) -> Option<u64> {
         let bits = variant.average_bandwidth.or(variant.bandwidth)?;
         Some((bits as f64 / 8.0 * self.duration?.as_secs_f64()) as u64)
     }
 }
 
+/// The first answer of a short look.
+async fn asked(net: &Net, source: &Source) -> Result<Answer, EngineError> {
+    let answer = net.ask(source, &source.url, None, Lane::Own).await?;
+    match answer.refusal().or_else(|| answer.unasked_part()) {
+        Some(error) => Err(error),
+        None => Ok(answer),
+    }
+}
+
+/// See [`crate::Engine::dry_run`].
+pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError> {
+    let mut answer = asked(net, &job.source).await?;
+    match resolve::kind(&mut answer, job.kind).await? {
+        kind @ (Kind::Hls | Kind::Dash) => stream::dry_run(net, job, kind, &mut answer).await,
+        kind => {
+            let identity = answer::coding(&answer.headers) == answer::Coding::Identity;
+            Ok(DryRun {
+                kind: if kind == Kind::Site { "site" } else { "file" },
+                quality: None,
+                live: false,
+                duration_s: 0.0,
+                total_bytes: answer::content_length(&answer.headers).filter(|_| identity),
+                tracks: Vec::new(),
+            })
+        }
+    }
+}
+
 /// See [`crate::Engine::probe`].
 pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineError> {
-    let mut answer = net.ask(source, &source.url, None, Lane::Own).await?;
-    if let Some(error) = answer.refusal().or_else(|| answer.unasked_part()) {
-        return Err(error);
-    }
+    let mut answer = asked(net, source).await?;
     // Only its name rules are used: nothing is written.
     let job = Job::new(source.clone(), std::path::PathBuf::new());
     let name = resolve::file_name(&answer, &job);
@@ -67,7 +102,7 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
         let identity = answer::coding(&answer.headers) == answer::Coding::Identity;
         let total_bytes = answer::content_length(&answer.headers).filter(|_| identity);
         return Ok(Probe {
-            kind: Kind::File,
+            kind,
             filename: name,
             content_type,
             total_bytes,
@@ -77,37 +112,23 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
             duration: None,
             live: false,
             variants: Vec::new(),
+            renditions: Vec::new(),
             title: None,
             thumbnail: None,
         });
     }
-    let playlist = hls::read_playlist(&mut answer).await?;
-    let (variants, media) = match playlist {
-        Playlist::Media(media) => (Vec::new(), media),
-        Playlist::Multivariant(multivariant) => {
-            if let Some(drm) = multivariant.drm {
-                return Err(EngineError::Drm { system: drm.system });
-            }
-            let Some(first) = multivariant.variants.first() else {
-                return Err(EngineError::BadPlaylist(weir_media::hls::PlaylistError::Empty));
-            };
-            let media = hls::media_playlist(net, source, &first.url, &first.backups).await?;
-            (multivariant.variants, media)
-        }
-    };
-    if let Some(drm) = media.drm {
-        return Err(EngineError::Drm { system: drm.system });
-    }
+    let look = stream::probe(net, &job, kind, &mut answer).await?;
     Ok(Probe {
-        kind: Kind::Hls,
-        filename: filename::with_extension(&name, "mp4"),
+        kind,
+        filename: filename::with_extension(&name, look.extension),
         content_type,
         total_bytes: None,
-        resumable: true,
-        duration: (!media.is_live()).then(|| media.duration()),
-        live: media.is_live(),
-        variants,
-        title: None,
-        thumbnail: None,
+        resumable: !look.live,
+        duration: look.duration,
+        live: look.live,
+        variants: look.variants,
+        renditions: look.renditions,
+        title: look.title,
+        thumbnail: look.thumbnail.map(Thumbnail::Jpeg),
     })
 }

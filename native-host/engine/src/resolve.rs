@@ -24,6 +24,8 @@ const HLS_TYPES: &[&str] = &[
     "application/vnd.apple.mpegurl.audio",
     "video/mpegurl",
 ];
+/// Media types of MPDs.
+const DASH_TYPES: &[&str] = &["application/dash+xml", "video/vnd.mpeg.dash.mpd"];
 /// Extensions under which a page is what one expects.
 const PAGE_EXTENSIONS: &[&str] = &[
     "html", "htm", "xhtml", "shtml", "mhtml", "php", "asp", "aspx", "jsp", "cgi", "do", "action", "cfm", "pl",
@@ -117,13 +119,17 @@ pub(crate) async fn kind(answer: &mut Answer, wanted: Option<Kind>) -> Result<Ki
     if HLS_TYPES.contains(&content_type.as_str()) {
         return Ok(Kind::Hls);
     }
-    let named = matches!(
-        filename::from_url(&answer.url).as_deref().and_then(filename::extension).as_deref(),
-        Some("m3u8")
-    );
+    if DASH_TYPES.contains(&content_type.as_str()) {
+        return Ok(Kind::Dash);
+    }
+    let extension = filename::from_url(&answer.url).as_deref().and_then(filename::extension);
+    let named = extension.as_deref() == Some("m3u8");
     let start = answer.peek().await?;
     let start = String::from_utf8_lossy(&start[..start.len().min(4096)]);
     let start = start.trim_start_matches('\u{FEFF}').trim_start();
+    if is_mpd(start) || (extension.as_deref() == Some("mpd") && !content_type.starts_with("video/")) {
+        return Ok(Kind::Dash);
+    }
     // A plain list of songs begins alike but has none of the tags of a stream.
     let is_playlist = start.starts_with("#EXTM3U") && (named || start.contains("#EXT-X-"));
     // An error page under the name of a playlist shall be called a bad playlist, not a file.
@@ -162,6 +168,22 @@ async fn is_page(answer: &mut Answer) -> Result<bool, EngineError> {
 fn begins_as_page(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| text.starts_with(tag))
+}
+
+/// The root element of an MPD, in whatever namespace prefix, behind declarations and comments.
+fn is_mpd(start: &str) -> bool {
+    let mut rest = start;
+    while let Some(tag) = rest.trim_start().strip_prefix('<') {
+        rest = match tag.strip_prefix("!--") {
+            Some(comment) => comment.split_once("-->").map_or("", |(_, rest)| rest),
+            None if tag.starts_with('?') => tag.split_once('>').map_or("", |(_, rest)| rest),
+            None => {
+                let name = tag.split(|c: char| c.is_whitespace() || c == '>').next().unwrap_or_default();
+                return name.rsplit(':').next() == Some("MPD");
+            }
+        };
+    }
+    false
 }
 
 /// Name of the finished file: what the caller wants, else what the server says, else the address.

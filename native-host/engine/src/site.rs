@@ -27,7 +27,7 @@ use url::Url;
 use weir_media::filename;
 
 use crate::net::Net;
-use crate::{EngineError, Job, Kind, Method, Probe, Source, Wishes, mux, resolve, without_query};
+use crate::{EngineError, Job, Kind, Method, Probe, Source, Thumbnail, Wishes, mux, resolve, without_query};
 
 use failure::{Errors, failed};
 use info::{Info, Page};
@@ -153,9 +153,10 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
         resumable: !ready.info.is_live(),
         duration: ready.info.duration(),
         live: ready.info.is_live(),
-        variants: ready.info.variants(&source.url),
+        variants: ready.info.variants(),
         title: ready.info.title().map(str::to_owned),
-        thumbnail: ready.info.thumbnail(),
+        renditions: Vec::new(),
+        thumbnail: ready.info.thumbnail().map(Thumbnail::Address),
     })
 }
 

@@ -12,7 +12,6 @@ mod offer;
 mod period;
 mod protection;
 mod read;
-mod shape;
 mod template;
 mod timeline;
 mod track;

@@ -113,6 +113,51 @@ pub struct Rendition<A = Url> {
     pub url: Option<A>,
 }
 
+impl<A> Variant<A> {
+    /// What it is, without where it is.
+    #[must_use]
+    pub fn placeless(self) -> Variant<()> {
+        Variant {
+            url: (),
+            backups: Vec::new(),
+            id: self.id,
+            label: self.label,
+            width: self.width,
+            height: self.height,
+            frame_rate: self.frame_rate,
+            bandwidth: self.bandwidth,
+            average_bandwidth: self.average_bandwidth,
+            codecs: self.codecs,
+            audio_group: self.audio_group,
+            subtitles_group: self.subtitles_group,
+            audio_only: self.audio_only,
+        }
+    }
+}
+
+impl<A> Rendition<A> {
+    /// What it is, without where it is.
+    #[must_use]
+    pub fn placeless(self) -> Rendition<()> {
+        Rendition {
+            url: self.url.map(|_| ()),
+            id: self.id,
+            kind: self.kind,
+            group: self.group,
+            name: self.name,
+            language: self.language,
+            associated_language: self.associated_language,
+            channels: self.channels,
+            characteristics: self.characteristics,
+            bandwidth: self.bandwidth,
+            codecs: self.codecs,
+            forced: self.forced,
+            default: self.default,
+            autoselect: self.autoselect,
+        }
+    }
+}
+
 /// A wish that no variant fits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no quality named {wanted}")]

@@ -2,7 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
+use weir_engine::Thumbnail;
+use weir_media::variants::RenditionKind;
 use weir_protocol::{Meta, MetaRequest, Variant};
 
 use super::Shared;
@@ -42,22 +45,46 @@ pub(super) async fn meta(
     Ok(Json(Meta {
         url: url.into(),
         kind: queue::wire_kind(probe.kind),
-        // Neither a file nor a playlist names itself; a page does.
         title: probe.title,
         filename: probe.filename,
         duration_ms,
-        thumbnail: probe.thumbnail.map(Into::into),
+        thumbnail: probe.thumbnail.map(picture),
         total_bytes: probe.total_bytes,
         content_type: probe.content_type,
         resumable: probe.resumable,
         live: probe.live,
         variants: variants.collect(),
-        audio: Vec::new(),
-        subtitles: Vec::new(),
+        audio: renditions(&probe.renditions, RenditionKind::Audio),
+        subtitles: renditions(&probe.renditions, RenditionKind::Subtitles),
     }))
 }
 
-fn wire_variant(variant: weir_media::variants::Variant, estimated_bytes: Option<u64>) -> Variant {
+/// An address, or the picture itself.
+fn picture(thumbnail: Thumbnail) -> String {
+    match thumbnail {
+        Thumbnail::Address(url) => url.into(),
+        Thumbnail::Jpeg(bytes) => format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)),
+    }
+}
+
+fn renditions(
+    of: &[weir_media::variants::Rendition<()>],
+    kind: RenditionKind,
+) -> Vec<weir_protocol::Rendition> {
+    let wanted = of.iter().filter(|rendition| rendition.kind == kind);
+    wanted
+        .map(|rendition| weir_protocol::Rendition {
+            id: rendition.id.clone(),
+            language: rendition.language.clone(),
+            name: rendition.name.clone(),
+            default: rendition.default,
+            forced: rendition.forced,
+            codecs: rendition.codecs.clone(),
+        })
+        .collect()
+}
+
+fn wire_variant(variant: weir_media::variants::Variant<()>, estimated_bytes: Option<u64>) -> Variant {
     Variant {
         id: variant.id,
         label: variant.label,

@@ -222,6 +222,7 @@ fn store(part: Part, bytes: &[Bytes], sha256: [u8; 32]) -> Result<Finished, Engi
             kind: Kind::File,
             quality: None,
             duration_ms: None,
+            lacks: None,
         })
     })?;
     Ok(finished(path, Some(journal), bytes, sha256))

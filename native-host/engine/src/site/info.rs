@@ -212,9 +212,9 @@ impl Info {
         self.value.to_string().into_bytes()
     }
 
-    /// Qualities to choose from, best first, sound only last. `page` stands for their addresses, which are not told.
-    pub(super) fn variants(&self, page: &Url) -> Vec<Variant> {
-        let mut variants: Vec<Variant> = Vec::new();
+    /// Qualities to choose from, best first, sound only last. Their addresses are not told.
+    pub(super) fn variants(&self) -> Vec<Variant<()>> {
+        let mut variants: Vec<Variant<()>> = Vec::new();
         let duration = self.duration();
         // yt-dlp lists the worst first. What has neither picture nor sound is a strip of thumbnails.
         for format in self.formats().into_iter().rev() {
@@ -235,7 +235,7 @@ impl Info {
             variants.push(Variant {
                 id: id.to_owned(),
                 label: label(format).unwrap_or_else(|| "Video".to_owned()),
-                url: page.clone(),
+                url: (),
                 backups: Vec::new(),
                 width: whole(format, "width").filter(|_| !audio_only),
                 height: whole(format, "height").filter(|_| !audio_only),
@@ -256,7 +256,7 @@ impl Info {
 }
 
 /// Labels that are alike get what makes them different.
-fn tell_apart(variants: &mut [Variant]) {
+fn tell_apart(variants: &mut [Variant<()>]) {
     let plain: Vec<String> = variants.iter().map(|variant| variant.label.clone()).collect();
     for (variant, label) in variants.iter_mut().zip(&plain) {
         if plain.iter().filter(|other| *other == label).count() > 1 {
@@ -311,8 +311,7 @@ mod tests {
         assert_eq!((info.quality().as_deref(), info.total_bytes()), (Some("1080p"), Some(91_000)));
         assert_eq!(info.sizes(), [Some(90_000), Some(1000)]);
         assert_eq!(info.places().len(), 2);
-        let page = Url::parse("https://page.example/").unwrap();
-        let variants = info.variants(&page);
+        let variants = info.variants();
         let labels: Vec<(&str, &str)> = variants.iter().map(|v| (v.id.as_str(), v.label.as_str())).collect();
         assert_eq!(
             labels,
@@ -326,7 +325,6 @@ mod tests {
         );
         assert_eq!(variants[1].average_bandwidth, Some(7200));
         assert_eq!(variants[3].codecs.as_deref(), Some("avc1.42,mp4a.40.2"));
-        assert!(variants.iter().all(|variant| variant.url == page));
     }
 
     #[test]
@@ -376,7 +374,7 @@ mod tests {
             (None, None, None, None)
         );
         assert_eq!((info.is_live(), info.quality(), info.total_bytes()), (false, None, None));
-        let variants = info.variants(&Url::parse("https://page.example/").unwrap());
+        let variants = info.variants();
         assert_eq!((variants.len(), variants[0].label.as_str(), variants[0].bandwidth), (1, "Video", None));
         for (seconds, known) in [("0", false), ("-1", false), ("1e300", false), ("0.5", true)] {
             let text = format!(r#"{{"url": "https://h/x", "duration": {seconds}}}"#);

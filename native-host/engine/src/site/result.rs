@@ -81,6 +81,7 @@ pub(super) fn conclude(
             kind: Kind::Site,
             quality: made.quality.clone(),
             duration_ms: made.duration.map(|duration| duration.as_millis() as u64),
+            lacks: None,
         })
     };
     let journal = part.names.journal();

@@ -26,7 +26,7 @@ async fn stopping_and_going_on() {
     let mut first = job(server.url("/s.m3u8?token=1"), out.path());
     first.title = Some("film".into());
     let halt = async {
-        while monitor.snapshot().fraction < 0.2 {
+        while monitor.snapshot().in_order == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         stop.cancel();

@@ -10,12 +10,17 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use url::Url;
+use weir_media::segment::{Encryption, Key};
 
-use super::cipher::Cipher;
+use super::cipher::{Cipher, KeyBytes};
+use super::dash;
+use super::disguise::Undisguise;
+use super::pace::Pace;
 use super::plan::{Piece, missing};
+use super::progress::{Credit, Progress};
 use crate::answer::{self, Coding, ContentRange};
 use crate::monitor::{ConnectionGuard, Monitor};
-use crate::net::{Lane, Net};
+use crate::net::{self, Net};
 use crate::{EngineError, RateLimit, Source};
 
 /// Bytes of later segments kept in memory while an earlier one is still arriving.
@@ -24,6 +29,10 @@ const AHEAD: usize = 20 * 1024 * 1024;
 const CURRENT: usize = 4 * 1024 * 1024;
 /// A segment that is not there is asked for this often: some servers publish a list before its segments.
 const TRIES_FOR_MISSING: u32 = 3;
+/// Longest wait that one segment's server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Largest answer to a question for a key, in bytes; a web page is told as what it is.
+const MAX_KEY: usize = 64 * 1024;
 
 /// What a request tells its writer.
 pub(crate) enum Message {
@@ -31,22 +40,27 @@ pub(crate) enum Message {
     Begin(Option<Box<Cipher>>),
     Data(Bytes, OwnedSemaphorePermit),
     End,
+    /// It cannot be had, and is left out.
+    Lost,
+    /// It does not exist, and nothing is missing.
+    Nothing,
     Failed(EngineError),
 }
 
-/// What all requests of a track share.
+/// What all requests of a stream share.
 pub(crate) struct Shared {
     pub(crate) net: Net,
     pub(crate) visitor: Source,
     pub(crate) limit: Arc<RateLimit>,
     pub(crate) monitor: Arc<Monitor>,
-    pub(crate) count: usize,
-    /// At most so many requests at a time. Taken in order before a request begins: if later ones could take them
-    /// all and then wait for their turn, the current one would never come.
-    pub(crate) slots: Arc<Semaphore>,
-    keys: Mutex<HashMap<Url, [u8; 16]>>,
+    pub(crate) progress: Progress,
+    /// Places are taken in order before a request begins: if later segments of a track could take them all and then wait
+    /// for their turn, the current one would never come.
+    pub(crate) pace: Pace,
+    /// Segments that cannot be had are left out.
+    pub(crate) holes: bool,
+    keys: Mutex<HashMap<Url, KeyBytes>>,
     ahead: Arc<Semaphore>,
-    current: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -55,20 +69,48 @@ impl Shared {
         visitor: Source,
         limit: Arc<RateLimit>,
         monitor: Arc<Monitor>,
-        count: usize,
+        progress: Progress,
         connections: usize,
+        holes: bool,
     ) -> Self {
         Self {
             net,
             visitor,
             limit,
             monitor,
-            count,
-            slots: Arc::new(Semaphore::new(connections)),
+            progress,
+            pace: Pace::new(connections),
+            holes,
             keys: Mutex::new(HashMap::new()),
             ahead: Arc::new(Semaphore::new(AHEAD)),
-            current: Arc::new(Semaphore::new(CURRENT)),
         }
+    }
+}
+
+/// What the requests of one track share.
+#[derive(Clone)]
+pub(crate) struct Lane {
+    /// Segments there are, as far as known.
+    pub(crate) count: usize,
+    /// Which piece the writer is at.
+    pub(crate) turn: watch::Receiver<usize>,
+    /// Room for the current piece.
+    current: Arc<Semaphore>,
+    /// Whatever is in front of the media is part of it.
+    pub(crate) text: bool,
+    doubtful: Option<usize>,
+    elsewhere: Arc<Vec<weir_media::dash::Part>>,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        count: usize,
+        turn: watch::Receiver<usize>,
+        text: bool,
+        doubtful: Option<usize>,
+        elsewhere: Arc<Vec<weir_media::dash::Part>>,
+    ) -> Self {
+        Self { count, turn, current: Arc::new(Semaphore::new(CURRENT)), text, doubtful, elsewhere }
     }
 }
 
@@ -93,20 +135,29 @@ impl From<EngineError> for Miss {
     }
 }
 
-/// Fetches `piece`, the `number`th of its track. `turn` says which piece the writer is at.
+/// Fetches `piece`, the `number`th of its track.
 pub(crate) async fn fetch(
     shared: Arc<Shared>,
+    lane: Lane,
     piece: Piece,
     number: usize,
-    turn: watch::Receiver<usize>,
     out: mpsc::UnboundedSender<Message>,
     _slot: OwnedSemaphorePermit,
 ) {
+    if piece.gap {
+        let error = missing(piece.index, lane.count, "the server says it does not exist".to_owned(), None);
+        let _ = out.send(if shared.holes { Message::Lost } else { Message::Failed(error) });
+        return;
+    }
+    let mut piece = piece;
+    let mut backups = dash::backups(&lane.elsewhere, &piece.url).into_iter();
     let mut failures = 0;
+    let mut absent = 0;
     let error = loop {
         let _open = ConnectionGuard::new(&shared.monitor);
-        let miss = match attempt(&shared, &piece, number, turn.clone(), &out).await {
-            Ok(()) => {
+        let miss = match attempt(&shared, &lane, &piece, number, &out).await {
+            Ok(bytes) => {
+                shared.pace.arrived(bytes);
                 let _ = out.send(Message::End);
                 return;
             }
@@ -116,49 +167,60 @@ pub(crate) async fn fetch(
         let (error, retry, wait) = match miss {
             Miss::Gone => return,
             Miss::Absent { reason, status } => {
-                (missing(piece.index, shared.count, reason, status), failures < TRIES_FOR_MISSING, None)
+                absent += 1;
+                (missing(piece.index, lane.count, reason, status), absent < TRIES_FOR_MISSING, None)
             }
             Miss::Failed { error, wait } => {
                 let retry = error.is_transient() && failures <= shared.net.options().retries;
                 let error = match error {
                     // A server that fails for one segment is reached; what is missing is the segment.
-                    EngineError::HttpStatus { status } => missing(
-                        piece.index,
-                        shared.count,
-                        format!("the server answered {status}"),
-                        Some(status),
-                    ),
-                    EngineError::BrokenTransfer { reason } => {
-                        missing(piece.index, shared.count, reason, None)
+                    EngineError::HttpStatus { status } => {
+                        if matches!(status, 429 | 503) {
+                            shared.pace.refused();
+                        }
+                        let reason = format!("the server answered {status}");
+                        missing(piece.index, lane.count, reason, Some(status))
                     }
+                    EngineError::BrokenTransfer { reason } => missing(piece.index, lane.count, reason, None),
                     other => other,
                 };
                 (error, retry, wait)
             }
         };
         if !retry {
-            break error;
+            let Some(backup) = backups.next() else { break error };
+            piece.url = backup;
+            (failures, absent) = (0, 0);
+            continue;
         }
-        tokio::time::sleep(wait.unwrap_or_else(|| crate::file::backoff(&shared.net, failures))).await;
+        let pause = wait.unwrap_or_else(|| crate::file::backoff(&shared.net, failures));
+        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
     };
-    let _ = out.send(Message::Failed(error));
+    if lane.doubtful == Some(piece.index)
+        && matches!(error, EngineError::SegmentMissing { status: Some(404 | 410), .. })
+    {
+        let _ = out.send(Message::Nothing);
+        return;
+    }
+    // Without its initialisation section a run of segments cannot be read at all.
+    let lost = shared.holes && !piece.is_map && matches!(error, EngineError::SegmentMissing { .. });
+    let _ = out.send(if lost { Message::Lost } else { Message::Failed(error) });
 }
 
+/// One try; the bytes it brought.
 async fn attempt(
     shared: &Shared,
+    lane: &Lane,
     piece: &Piece,
     number: usize,
-    mut turn: watch::Receiver<usize>,
     out: &mpsc::UnboundedSender<Message>,
-) -> Result<(), Miss> {
+) -> Result<u64, Miss> {
     let cipher = match &piece.key {
-        Some(key) => {
-            Some(Box::new(Cipher::new(&key_bytes(shared, &key.url).await?, &key.iv_for(piece.sequence))))
-        }
+        Some(key) => Some(Box::new(Cipher::new(&key_bytes(shared, key).await?, &key.iv_for(piece.sequence)))),
         None => None,
     };
     let wanted = piece.byte_range.map(|range| (range.offset, range.end()));
-    let mut answer = shared.net.ask(&shared.visitor, &piece.url, wanted, Lane::Shared).await?;
+    let mut answer = shared.net.ask(&shared.visitor, &piece.url, wanted, net::Lane::Shared).await?;
     if let Some(error) = answer.refusal() {
         return Err(match error {
             EngineError::Gone { status } => {
@@ -186,7 +248,12 @@ async fn attempt(
         (None, 206) => return Err(EngineError::broken("the server sent a part of it").into()),
         (None, _) => (0, u64::MAX),
     };
+    let expected = if wanted.is_some() { Some(left) } else { answer::content_length(&answer.headers) };
     out.send(Message::Begin(cipher)).map_err(|_| Miss::Gone)?;
+    let mut credit = Credit::new(&shared.progress, piece.us, expected);
+    // Behind a cipher nothing can be seen from outside.
+    let mut undisguise = (piece.key.is_none() && !lane.text && !piece.is_map).then(Undisguise::default);
+    let only_a_picture = |_| Miss::Absent { reason: "the server sent a picture".to_owned(), status: None };
     let mut received = 0_u64;
     while left > 0 {
         let Some(mut chunk) = answer.chunk().await? else { break };
@@ -200,8 +267,15 @@ async fn attempt(
         left -= chunk.len() as u64;
         received += chunk.len() as u64;
         shared.limit.take(chunk.len()).await;
-        let room = room(shared, chunk.len(), number, &mut turn).await?;
-        out.send(Message::Data(chunk, room)).map_err(|_| Miss::Gone)?;
+        credit.add(chunk.len() as u64);
+        let media = match &mut undisguise {
+            Some(undisguise) => undisguise.push(chunk).map_err(only_a_picture)?,
+            None => Some(chunk),
+        };
+        if let Some(media) = media {
+            let room = room(shared, lane, media.len(), number).await?;
+            out.send(Message::Data(media, room)).map_err(|_| Miss::Gone)?;
+        }
     }
     if received == 0 {
         return Err(Miss::Absent { reason: "it is empty".to_owned(), status: Some(answer.status) });
@@ -209,25 +283,28 @@ async fn attempt(
     if wanted.is_some() && left > 0 {
         return Err(EngineError::broken("the server sent less than the playlist says").into());
     }
-    Ok(())
+    if let Some(rest) = undisguise.map(Undisguise::finish).transpose().map_err(only_a_picture)?.flatten() {
+        let room = room(shared, lane, rest.len(), number).await?;
+        out.send(Message::Data(rest, room)).map_err(|_| Miss::Gone)?;
+    }
+    credit.keep();
+    Ok(received)
 }
 
 /// The current segment has room of its own, so later ones can never block it.
 async fn room(
     shared: &Shared,
+    lane: &Lane,
     bytes: usize,
     number: usize,
-    turn: &mut watch::Receiver<usize>,
 ) -> Result<OwnedSemaphorePermit, Miss> {
     let ahead = Arc::clone(&shared.ahead).acquire_many_owned(bytes.min(AHEAD) as u32);
+    let mut turn = lane.turn.clone();
     let at_turn = async {
         if turn.wait_for(|current| *current >= number).await.is_err() {
             return Err(Miss::Gone);
         }
-        Arc::clone(&shared.current)
-            .acquire_many_owned(bytes.min(CURRENT) as u32)
-            .await
-            .map_err(|_| Miss::Gone)
+        Arc::clone(&lane.current).acquire_many_owned(bytes.min(CURRENT) as u32).await.map_err(|_| Miss::Gone)
     };
     tokio::select! {
         biased;
@@ -256,20 +333,25 @@ async fn refuse_page(answer: &mut crate::net::Answer, piece: &Piece) -> Result<(
 }
 
 /// The key behind an address, fetched once.
-async fn key_bytes(shared: &Shared, url: &Url) -> Result<[u8; 16], Miss> {
+async fn key_bytes(shared: &Shared, key: &Key) -> Result<KeyBytes, Miss> {
     // Held while fetching: all segments of a key wait for one request instead of making their own.
     let mut keys = shared.keys.lock().await;
-    if let Some(key) = keys.get(url) {
-        return Ok(*key);
+    if let Some(known) = keys.get(&key.url) {
+        return Ok(*known);
     }
-    let mut answer = shared.net.ask(&shared.visitor, url, None, Lane::Shared).await?;
+    let mut answer = shared.net.ask(&shared.visitor, &key.url, None, net::Lane::Shared).await?;
     if let Some(error) = answer.refusal() {
         return Err(Miss::Failed { error, wait: answer::retry_after(&answer.headers) });
     }
-    let body = answer.whole(1024).await?;
-    let key = <[u8; 16]>::try_from(body.as_slice()).map_err(|_| EngineError::UnsupportedMedia {
-        reason: format!("its key has {} bytes instead of 16", body.len()),
+    let body = answer.whole(MAX_KEY).await?;
+    let bytes = match key.encryption {
+        Encryption::Aes256 => <[u8; 32]>::try_from(body.as_slice()).map(KeyBytes::Aes256),
+        _ => <[u8; 16]>::try_from(body.as_slice()).map(KeyBytes::Aes128),
+    };
+    let wanted = if key.encryption == Encryption::Aes256 { 32 } else { 16 };
+    let bytes = bytes.map_err(|_| EngineError::UnsupportedMedia {
+        reason: format!("its key has {} bytes instead of {wanted}", body.len()),
     })?;
-    keys.insert(url.clone(), key);
-    Ok(key)
+    keys.insert(key.url.clone(), bytes);
+    Ok(bytes)
 }

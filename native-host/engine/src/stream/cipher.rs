@@ -1,10 +1,10 @@
-//! AES-128 of whole segments (RFC 8216 section 4.3.2.4), as a stream.
+//! AES-128 and AES-256 of whole segments (RFC 8216 section 4.3.2.4 and its successor draft), as a stream.
 //!
 //! Never fetches keys. Invariant: padding is removed once, at the end, and only when it is valid; anything else is an
 //! error, because a wrong key looks exactly like that.
 
-use aes::Aes128;
 use aes::cipher::{Array, BlockModeDecrypt, KeyIvInit};
+use aes::{Aes128, Aes256};
 
 const BLOCK: usize = 16;
 
@@ -12,16 +12,42 @@ const BLOCK: usize = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct WrongKey;
 
+/// A key as long as its method wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyBytes {
+    Aes128([u8; 16]),
+    Aes256([u8; 32]),
+}
+
+enum Decryptor {
+    Aes128(cbc::Decryptor<Aes128>),
+    Aes256(Box<cbc::Decryptor<Aes256>>),
+}
+
+impl Decryptor {
+    fn decrypt(&mut self, bytes: &mut [u8]) {
+        let (blocks, _) = Array::slice_as_chunks_mut(bytes);
+        match self {
+            Self::Aes128(decryptor) => decryptor.decrypt_blocks(blocks),
+            Self::Aes256(decryptor) => decryptor.decrypt_blocks(blocks),
+        }
+    }
+}
+
 /// Decrypts one segment piece by piece.
 pub(crate) struct Cipher {
-    decryptor: cbc::Decryptor<Aes128>,
+    decryptor: Decryptor,
     /// Encrypted bytes kept back: an unfinished block, or the last whole one, which may be padding.
     held: Vec<u8>,
 }
 
 impl Cipher {
-    pub(crate) fn new(key: &[u8; 16], iv: &[u8; 16]) -> Self {
-        Self { decryptor: cbc::Decryptor::new(key.into(), iv.into()), held: Vec::new() }
+    pub(crate) fn new(key: &KeyBytes, iv: &[u8; 16]) -> Self {
+        let decryptor = match key {
+            KeyBytes::Aes128(key) => Decryptor::Aes128(cbc::Decryptor::new(key.into(), iv.into())),
+            KeyBytes::Aes256(key) => Decryptor::Aes256(Box::new(cbc::Decryptor::new(key.into(), iv.into()))),
+        };
+        Self { decryptor, held: Vec::new() }
     }
 
     /// Decrypts what is certain not to hold padding.
@@ -33,8 +59,7 @@ impl Cipher {
         };
         let held = self.held.split_off(self.held.len() - keep);
         let mut ready = std::mem::replace(&mut self.held, held);
-        let (blocks, _) = Array::slice_as_chunks_mut(&mut ready);
-        self.decryptor.decrypt_blocks(blocks);
+        self.decryptor.decrypt(&mut ready);
         ready
     }
 
@@ -43,8 +68,7 @@ impl Cipher {
         if self.held.len() != BLOCK {
             return Err(WrongKey);
         }
-        let (blocks, _) = Array::slice_as_chunks_mut(&mut self.held);
-        self.decryptor.decrypt_blocks(blocks);
+        self.decryptor.decrypt(&mut self.held);
         let padding = usize::from(self.held.last().copied().unwrap_or_default());
         let valid = (1..=BLOCK).contains(&padding)
             && self.held[BLOCK - padding..].iter().all(|byte| usize::from(*byte) == padding);
@@ -77,7 +101,7 @@ mod tests {
             plain in prop::collection::vec(any::<u8>(), 0..500), piece in 1_usize..70, key: [u8; 16], iv: [u8; 16],
         ) {
             let secret = encrypted(&plain, key, iv);
-            let mut cipher = Cipher::new(&key, &iv);
+            let mut cipher = Cipher::new(&KeyBytes::Aes128(key), &iv);
             let mut out = Vec::new();
             for piece in secret.chunks(piece) {
                 out.extend(cipher.update(piece));
@@ -91,11 +115,11 @@ mod tests {
     fn cut_or_foreign_bytes_are_no_segment() {
         let secret = encrypted(&[7; 100], [1; 16], [2; 16]);
         for cut in [0, 5, 16 * 3 + 1] {
-            let mut cipher = Cipher::new(&[1; 16], &[2; 16]);
+            let mut cipher = Cipher::new(&KeyBytes::Aes128([1; 16]), &[2; 16]);
             cipher.update(&secret[..cut]);
             assert_eq!(cipher.finish(), Err(WrongKey), "{cut}");
         }
-        let mut cipher = Cipher::new(&[9; 16], &[2; 16]);
+        let mut cipher = Cipher::new(&KeyBytes::Aes128([9; 16]), &[2; 16]);
         cipher.update(&secret);
         assert_eq!(cipher.finish(), Err(WrongKey));
     }

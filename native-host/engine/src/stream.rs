@@ -1,0 +1,390 @@
+//! HLS and DASH streams: from the manifest to one file.
+//!
+//! Owns the order of things: read, choose, refuse, fetch the tracks, mux, check, finish. Never guesses over a hole: a segment
+//! that cannot be had ends the job with its number, unless holes are wished for or the stream is live, and then the result
+//! says what it lacks. Invariant: what DRM protects and what is not understood is refused before the first segment is kept.
+
+mod choose;
+mod cipher;
+mod dash;
+mod disguise;
+mod dry_run;
+mod fetch;
+mod finish;
+mod live;
+mod look;
+mod manifest;
+mod pace;
+mod plan;
+mod progress;
+mod recorder;
+mod track;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use weir_media::filename;
+use weir_media::hls::{Context, MediaPlaylist, Playlist, Variables};
+use weir_media::variants::{Rendition, Variant};
+
+use crate::journal::{StreamState, TrackState};
+use crate::monitor::{Monitor, Phase};
+use crate::mux::{self, TrackKind};
+use crate::net::Net;
+use crate::part::Part;
+use crate::{EngineError, Finished, Job, Kind, Source, resolve};
+
+use choose::{Choice, Wanted, choose, is_audio_wish};
+pub(crate) use dry_run::dry_run;
+pub use dry_run::{DryRun, PlannedKey, PlannedMap, PlannedSegment, PlannedTrack};
+pub(crate) use look::probe;
+use manifest::Content;
+pub(crate) use manifest::{Manifest, read};
+use plan::{Origin, Track, micros};
+use recorder::Recorder;
+use track::{Feed, Task};
+
+/// Names that say what a manifest is and not what it plays.
+const GENERIC_NAMES: &[&str] = &[
+    "index",
+    "master",
+    "playlist",
+    "manifest",
+    "main",
+    "stream",
+    "chunklist",
+    "prog_index",
+    "video",
+    "hls",
+    "dash",
+    "live",
+];
+
+/// What will be fetched, decided before anything is.
+pub(crate) struct Ready {
+    kind: Kind,
+    tracks: Vec<Track>,
+    quality: Option<String>,
+    /// By the manifest.
+    title: Option<String>,
+    audio_only: bool,
+    /// The result must have a picture. False when the manifest does not say so: then it may have one.
+    has_picture: bool,
+    codecs: Option<String>,
+    /// What there is to choose from; empty when there is no choice.
+    variants: Vec<Variant<()>>,
+    renditions: Vec<Rendition<()>>,
+    /// How it goes on; none when everything is known.
+    live: Option<Live>,
+    ffmpeg: PathBuf,
+}
+
+/// What is needed to follow a stream.
+enum Live {
+    /// Each track's playlist as it was read first.
+    Hls {
+        playlists: Vec<MediaPlaylist>,
+        variables: Variables,
+    },
+    Dash(Box<live::Broadcast>),
+}
+
+/// Reads the manifests and refuses what cannot be done.
+pub(crate) async fn prepare(net: &Net, job: &Job, manifest: Manifest) -> Result<Ready, EngineError> {
+    let ready = look(net, job, manifest).await?;
+    // Better now than after the last segment.
+    Ok(Ready { ffmpeg: mux::find(net.options().ffmpeg.as_deref())?, ..ready })
+}
+
+/// The same without asking whether it could be put together here.
+async fn look(net: &Net, job: &Job, manifest: Manifest) -> Result<Ready, EngineError> {
+    let visitor = job.source.visiting();
+    let Manifest { url, dated, content } = manifest;
+    let ready = match content {
+        Content::Hls(playlist) => hls(net, job, &visitor, url, *playlist).await?,
+        Content::Dash(mpd) => dash::prepare(net, job, &visitor, url, dated, *mpd).await?,
+    };
+    let holes = job.wishes.holes || ready.live.is_some();
+    ready.tracks.iter().try_for_each(|track| plan::check(track, holes))?;
+    Ok(ready)
+}
+
+async fn hls(
+    net: &Net,
+    job: &Job,
+    visitor: &Source,
+    url: Url,
+    playlist: Playlist,
+) -> Result<Ready, EngineError> {
+    let wish = job.quality.as_deref().unwrap_or("best");
+    let (mut variants, mut renditions, mut title) = (Vec::new(), Vec::new(), None);
+    let (choice, playlists, variables) = match playlist {
+        Playlist::Media(media) => {
+            let choice = Choice {
+                label: None,
+                tracks: vec![Wanted {
+                    kind: TrackKind::Video,
+                    place: url,
+                    backups: Vec::new(),
+                    language: None,
+                    name: None,
+                    default: true,
+                    forced: false,
+                }],
+                audio_only: is_audio_wish(wish),
+                has_picture: false,
+                codecs: None,
+            };
+            (choice, vec![media], Variables::default())
+        }
+        Playlist::Multivariant(offer) => {
+            if let Some(drm) = offer.drm {
+                return Err(EngineError::Drm { system: drm.system });
+            }
+            let choice = choose(&offer, wish, &job.wishes)?;
+            let variables = offer.variables;
+            let context = Context { variables: Some(&variables), earlier: None };
+            let read = choice.tracks.iter().map(|wanted| {
+                manifest::media_playlist(net, visitor, &wanted.place, &wanted.backups, &context)
+            });
+            let playlists = try_join_all(read).await?;
+            title = offer.title;
+            variants = offer.variants.into_iter().map(Variant::placeless).collect();
+            renditions = offer.renditions.into_iter().map(Rendition::placeless).collect();
+            (choice, playlists, variables)
+        }
+    };
+    for media in &playlists {
+        refuse(media)?;
+    }
+    let is_live = playlists.first().is_some_and(MediaPlaylist::is_live);
+    let tracks = choice.tracks.iter().zip(&playlists).map(|(wanted, media)| Track {
+        kind: wanted.kind,
+        language: wanted.language.clone(),
+        name: wanted.name.clone(),
+        default: wanted.default,
+        forced: wanted.forced,
+        origin: Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
+        segments: media.segments.clone(),
+        doubtful: false,
+        elsewhere: Vec::new(),
+    });
+    Ok(Ready {
+        kind: Kind::Hls,
+        tracks: tracks.collect(),
+        quality: choice.label,
+        variants,
+        renditions,
+        title,
+        audio_only: choice.audio_only,
+        has_picture: choice.has_picture,
+        codecs: choice.codecs,
+        live: is_live.then_some(Live::Hls { playlists, variables }),
+        ffmpeg: PathBuf::new(),
+    })
+}
+
+fn refuse(media: &MediaPlaylist) -> Result<(), EngineError> {
+    if let Some(drm) = &media.drm {
+        return Err(EngineError::Drm { system: drm.system.clone() });
+    }
+    if let Some(reason) = &media.unsupported {
+        return Err(EngineError::UnsupportedMedia { reason: reason.clone() });
+    }
+    Ok(())
+}
+
+/// Name of the finished file: what the caller wants, else the title, else the address.
+pub(crate) fn file_name(job: &Job, url: &Url, ready: &Ready) -> String {
+    let extension = mux::likely_extension(ready.codecs.as_deref(), ready.audio_only);
+    let title = || [&job.title, &ready.title].into_iter().flatten().find(|title| !title.trim().is_empty());
+    let name = match (&job.filename, title()) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(title)) => Some(title.clone()),
+        _ => name_in_path(url).or_else(|| resolve::url_name(url, &job.source.url)),
+    };
+    filename::with_extension(&filename::safe(&name.unwrap_or_default()), extension)
+}
+
+/// The last part of the path that says something.
+fn name_in_path(url: &Url) -> Option<String> {
+    let segments: Vec<&str> = url.path_segments()?.filter(|segment| !segment.is_empty()).collect();
+    let telling = segments.iter().rev().find(|segment| {
+        let stem = segment.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        !GENERIC_NAMES.contains(&stem.as_str())
+    })?;
+    Some(percent_encoding::percent_decode_str(telling).decode_utf8_lossy().into_owned())
+}
+
+/// Fetches, muxes, checks and finishes. `before` is what an earlier run left, with its boot.
+pub(crate) async fn run(
+    net: &Net,
+    job: &Job,
+    monitor: &Arc<Monitor>,
+    stop: &CancellationToken,
+    part: Part,
+    mut ready: Ready,
+    before: Option<(String, StreamState)>,
+) -> Result<Finished, EngineError> {
+    let is_live = ready.live.is_some();
+    monitor.set_quality(ready.quality.as_deref());
+    monitor.set_live(is_live);
+    monitor.set_phase(Phase::Downloading);
+    if ready.tracks.len() > 1 {
+        part.names.make_work().map_err(EngineError::disk)?;
+    }
+    let fresh = StreamState {
+        fingerprint: plan::fingerprint(&ready.tracks, is_live),
+        quality: ready.quality.clone(),
+        live: is_live,
+        tracks: vec![TrackState::default(); ready.tracks.len()],
+    };
+    // A recording whose stream has ended meanwhile is known by how it was followed.
+    let before = before.filter(|(_, before)| before.live == is_live || takes_up_ended(before, &ready));
+    let fresh = match &before {
+        Some((_, before)) if before.live => {
+            StreamState { fingerprint: before.fingerprint.clone(), live: true, ..fresh }
+        }
+        _ => fresh,
+    };
+    let was_live = fresh.live;
+    let recorder = Arc::new(Recorder::new(part, fresh, before)?);
+    let marks: Vec<_> = (0..ready.tracks.len()).map(|number| recorder.mark(number)).collect();
+    monitor.set_received(marks.iter().map(|mark| mark.bytes).sum());
+    let total_us = if was_live { 0 } else { ready.tracks.iter().map(|track| micros(track.duration())).sum() };
+    let done_us = marks.iter().map(|mark| mark.us).sum();
+    let shared = Arc::new(fetch::Shared::new(
+        net.clone(),
+        job.source.visiting(),
+        Arc::clone(&job.limit),
+        Arc::clone(monitor),
+        progress::Progress::new(Arc::clone(monitor), total_us, done_us),
+        job.connections.clamp(1, 64) as usize,
+        job.wishes.holes || was_live,
+    ));
+    let notes = Arc::default();
+    let (feeds, _followers) = feeds(net, job, &mut ready, &marks, was_live, &notes);
+    fetch_all(&shared, &ready, feeds, &recorder, stop).await?;
+    monitor.set_live(false);
+    monitor.set_phase(Phase::Finishing);
+    finish::run(net, job, ready, recorder, notes.take(), stop).await
+}
+
+/// A recording was interrupted, and its stream is no longer live: what came after is listed now.
+fn takes_up_ended(before: &StreamState, ready: &Ready) -> bool {
+    before.live && ready.live.is_none() && before.fingerprint == plan::fingerprint(&ready.tracks, true)
+}
+
+/// All tracks at the same time; the first that fails ends the others.
+async fn fetch_all(
+    shared: &Arc<fetch::Shared>,
+    ready: &Ready,
+    feeds: Vec<Feed>,
+    recorder: &Arc<Recorder>,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
+    let halt = stop.child_token();
+    let tracks = ready.tracks.iter().zip(feeds).enumerate().map(|(number, (track, feed))| {
+        let task = Task {
+            number,
+            kind: track.kind,
+            count: track.segments.len(),
+            doubtful: track.doubtful.then(|| track.segments.len().saturating_sub(1)),
+            elsewhere: Arc::new(track.elsewhere.clone()),
+            feed,
+        };
+        let run = track::run(Arc::clone(shared), task, Arc::clone(recorder), &halt);
+        let halt = &halt;
+        async move {
+            let outcome = run.await;
+            if outcome.is_err() {
+                halt.cancel();
+            }
+            outcome
+        }
+    });
+    // Every track ends by itself, with its part of the record written.
+    let outcomes = futures_util::future::join_all(tracks).await;
+    if stop.is_cancelled() {
+        return Err(EngineError::Stopped);
+    }
+    let mut errors: Vec<EngineError> = outcomes.into_iter().filter_map(Result::err).collect();
+    let cause = errors.iter().position(|error| !matches!(error, EngineError::Stopped)).unwrap_or(0);
+    if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(cause)) }
+}
+
+/// Ends the tasks that follow a stream when the job ends.
+type Followers = tokio::task::JoinSet<()>;
+
+fn feeds(
+    net: &Net,
+    job: &Job,
+    ready: &mut Ready,
+    marks: &[crate::journal::Mark],
+    was_live: bool,
+    notes: &Arc<live::Notes>,
+) -> (Vec<Feed>, Followers) {
+    let mut followers = Followers::new();
+    let end =
+        live::End { finish: job.finish.clone(), limit: job.wishes.live_limit, notes: Arc::clone(notes) };
+    let recorded = |mark: &crate::journal::Mark| Duration::from_micros(mark.us);
+    let feeds = match ready.live.take() {
+        None => ready
+            .tracks
+            .iter()
+            .zip(marks)
+            .map(|(track, mark)| {
+                let left = match mark.sequence.filter(|_| was_live) {
+                    // Numbers are what the two readings have in common.
+                    Some(last) => {
+                        track.segments.iter().filter(|segment| segment.sequence > last).cloned().collect()
+                    }
+                    None => track.segments.get(mark.segments..).unwrap_or_default().to_vec(),
+                };
+                Feed::Listed(left.into_iter())
+            })
+            .collect(),
+        Some(Live::Hls { playlists, variables }) => {
+            let main = playlists.first().and_then(|media| live::first_of(media, job.wishes.live_from_start));
+            let mut feeds = Vec::new();
+            for ((track, media), mark) in ready.tracks.iter().zip(playlists).zip(marks) {
+                let Origin::Hls { url, backups } = &track.origin else { continue };
+                let here = |number: &u64| media.segments.iter().any(|segment| segment.sequence == *number);
+                let own = live::first_of(&media, job.wishes.live_from_start);
+                // Renditions of one stream usually count alike, and then they begin together.
+                let first = mark.sequence.map(|last| last + 1).or(main.filter(here)).or(own).unwrap_or(0);
+                let (out, segments) = tokio::sync::mpsc::unbounded_channel();
+                followers.spawn(live::follow_hls(
+                    net.clone(),
+                    job.source.visiting(),
+                    (url.clone(), backups.clone()),
+                    variables.clone(),
+                    media,
+                    live::Known::new(first),
+                    recorded(mark),
+                    out,
+                    end.clone(),
+                ));
+                feeds.push(Feed::Live(segments));
+            }
+            feeds
+        }
+        Some(Live::Dash(broadcast)) => {
+            let mut feeds = Vec::new();
+            let mut tracks = Vec::new();
+            for (track, mark) in ready.tracks.iter().zip(marks) {
+                let Origin::Dash(id) = &track.origin else { continue };
+                let (out, segments) = tokio::sync::mpsc::unbounded_channel();
+                tracks.push(live::Follower::new(id.clone(), out, recorded(mark), mark.sequence, end.limit));
+                feeds.push(Feed::Live(segments));
+            }
+            followers.spawn(live::follow_dash(net.clone(), job.source.visiting(), *broadcast, tracks, end));
+            feeds
+        }
+    };
+    (feeds, followers)
+}

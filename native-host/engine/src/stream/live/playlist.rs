@@ -1,0 +1,219 @@
+//! A media playlist that grows, or whose window slides (RFC 8216 section 6.3.4 and its successor draft).
+//!
+//! Never guesses about what it has not seen: sequence numbers tell what is new, what was missed, and what is an old copy.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use url::Url;
+use weir_media::hls::{Context, MediaPlaylist, Variables};
+use weir_media::segment::Segment;
+
+use super::{End, MOST_MISSED, Patience, SHORTEST_WAIT, Sink};
+use crate::Source;
+use crate::net::Net;
+use crate::stream::manifest;
+
+/// Segments from the end with which a recording begins (section 6.3.3 of the draft: three target durations).
+const FROM_END: usize = 3;
+/// Readings in a row that are behind what is known before the server is believed to count anew.
+const BEHIND: u32 = 6;
+
+/// Number of the segment a recording begins with.
+pub(crate) fn first_of(playlist: &MediaPlaylist, from_start: bool) -> Option<u64> {
+    let segments = &playlist.segments;
+    // An event is told whole.
+    let skip = if from_start || playlist.event { 0 } else { segments.len().saturating_sub(FROM_END) };
+    segments.get(skip).map(|segment| segment.sequence)
+}
+
+/// What is new in each reading.
+#[derive(Debug)]
+pub(crate) struct Known {
+    next: u64,
+    /// Discontinuity sequence number of the last segment.
+    discontinuities: Option<u64>,
+    /// Readings in a row that were behind, and the last number of the first and last of these.
+    behind: Option<(u32, u64)>,
+}
+
+impl Known {
+    /// Goes on with this sequence number.
+    pub(crate) const fn new(next: u64) -> Self {
+        Self { next, discontinuities: None, behind: None }
+    }
+
+    /// The segments not seen before, gaps included for those that were never seen.
+    pub(crate) fn news(&mut self, playlist: &MediaPlaylist) -> Vec<Segment> {
+        let Some((first, last)) = playlist.segments.first().zip(playlist.segments.last()) else {
+            return Vec::new();
+        };
+        let mut anew = false;
+        if last.sequence + 1 < self.next {
+            let (times, seen) = self.behind.unwrap_or((0, last.sequence));
+            self.behind = Some((times + 1, seen));
+            // Copies of old readings come and go; a server that counts anew goes on doing so.
+            if times < BEHIND || last.sequence <= seen {
+                return Vec::new();
+            }
+            self.next = first.sequence;
+            anew = true;
+        }
+        self.behind = None;
+        let mut out = Vec::new();
+        let missed = first.sequence.saturating_sub(self.next);
+        if missed > 0 {
+            let each = Segment {
+                gap: true,
+                duration: playlist.target_duration,
+                discontinuity: false,
+                ..first.clone()
+            };
+            let told = missed.min(MOST_MISSED);
+            out.extend((0..told).map(|n| Segment { sequence: first.sequence - told + n, ..each.clone() }));
+        }
+        let mut discontinuities = playlist.discontinuity_sequence;
+        for segment in &playlist.segments {
+            discontinuities += u64::from(segment.discontinuity);
+            if segment.sequence < self.next {
+                self.discontinuities = Some(discontinuities);
+                continue;
+            }
+            // The one with the mark may have gone before it was seen.
+            let broken = anew || self.discontinuities.is_some_and(|known| known != discontinuities);
+            anew = false;
+            out.push(Segment { discontinuity: segment.discontinuity || broken, ..segment.clone() });
+            self.discontinuities = Some(discontinuities);
+            self.next = segment.sequence + 1;
+        }
+        out
+    }
+}
+
+/// Reads `url` again and again and sends what is new. `playlist` is what the first reading said.
+#[expect(clippy::too_many_arguments, reason = "one call, and each is another thing")]
+pub(crate) async fn follow(
+    net: Net,
+    visitor: Source,
+    (url, backups): (Url, Vec<Url>),
+    variables: Variables,
+    mut playlist: MediaPlaylist,
+    mut known: Known,
+    recorded: Duration,
+    out: mpsc::UnboundedSender<Segment>,
+    end: End,
+) {
+    let target = playlist.target_duration.max(Duration::from_secs(1));
+    let mut sink = Sink { out, recorded, limit: end.limit };
+    let mut patience = Patience::new(net.options().patience, target);
+    loop {
+        let news = known.news(&playlist);
+        let changed = !news.is_empty();
+        for segment in news {
+            if !sink.send(segment) {
+                return;
+            }
+        }
+        if playlist.ended {
+            return;
+        }
+        if changed {
+            patience.news();
+        } else if patience.is_over() {
+            end.notes.set("the server stopped adding to the stream without saying that it had ended");
+            return;
+        }
+        let wait = if changed { target } else { target / 2 }.max(SHORTEST_WAIT);
+        // What fits neither is tried again at once, and then in a while: a stream outlives many errors of its server.
+        let again = async {
+            tokio::time::sleep(wait).await;
+            loop {
+                let context = Context { variables: Some(&variables), earlier: Some(&playlist) };
+                match manifest::media_playlist(&net, &visitor, &url, &backups, &context).await {
+                    Ok(playlist) => break Some(playlist),
+                    Err(error) => {
+                        tracing::debug!(%error, "a live playlist could not be read again");
+                        if patience.is_over() {
+                            break None;
+                        }
+                        tokio::time::sleep(target / 2).await;
+                    }
+                }
+            }
+        };
+        playlist = tokio::select! {
+            biased;
+            () = end.finish.cancelled() => return,
+            () = sink.out.closed() => return,
+            again = again => match again {
+                Some(again) => again,
+                None => {
+                    end.notes.set("the server stopped answering for the stream");
+                    return;
+                }
+            },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_media::hls::{Playlist, parse};
+
+    fn playlist(body: &str) -> MediaPlaylist {
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{body}");
+        match parse(&text, &Url::parse("https://a.example/l.m3u8").unwrap()).unwrap() {
+            Playlist::Media(media) => media,
+            Playlist::Multivariant(_) => panic!("multivariant"),
+        }
+    }
+
+    fn window(from: u64, count: u64) -> MediaPlaylist {
+        let segments: String = (from..from + count).map(|n| format!("#EXTINF:2,\n{n}.ts\n")).collect();
+        playlist(&format!("#EXT-X-MEDIA-SEQUENCE:{from}\n{segments}"))
+    }
+
+    fn numbers(segments: &[Segment]) -> Vec<String> {
+        let mark = |segment: &Segment| match (segment.gap, segment.discontinuity) {
+            (true, _) => "-",
+            (_, true) => "*",
+            _ => "",
+        };
+        segments.iter().map(|segment| format!("{}{}", mark(segment), segment.sequence)).collect()
+    }
+
+    #[test]
+    fn each_segment_comes_once_and_what_was_missed_is_a_gap() {
+        let mut known = Known::new(12);
+        assert_eq!(numbers(&known.news(&window(10, 5))), ["12", "13", "14"]);
+        assert!(known.news(&window(10, 5)).is_empty());
+        assert_eq!(numbers(&known.news(&window(11, 6))), ["15", "16"]);
+        // An old copy from another machine of the server.
+        assert!(known.news(&window(9, 5)).is_empty());
+        assert_eq!(numbers(&known.news(&window(19, 3))), ["-17", "-18", "19", "20", "21"]);
+        assert_eq!(known.news(&window(10_000, 3)).len() as u64, MOST_MISSED + 3);
+    }
+
+    #[test]
+    fn a_server_that_counts_anew_is_followed() {
+        let mut known = Known::new(500);
+        known.news(&window(498, 5));
+        let mut news = Vec::new();
+        for n in 0..20 {
+            news.extend(known.news(&window(n, 3)));
+        }
+        assert_eq!(numbers(&news)[..3], ["*6", "7", "8"]);
+    }
+
+    #[test]
+    fn a_break_of_the_clock_is_told_although_its_mark_has_gone() {
+        let body = |from: u64, breaks: u64| {
+            format!("#EXT-X-MEDIA-SEQUENCE:{from}\n#EXT-X-DISCONTINUITY-SEQUENCE:{breaks}\n#EXTINF:2,\na\n")
+        };
+        let mut known = Known::new(1);
+        assert_eq!(numbers(&known.news(&playlist(&body(1, 4)))), ["1"]);
+        assert_eq!(numbers(&known.news(&playlist(&body(2, 4)))), ["2"]);
+        assert_eq!(numbers(&known.news(&playlist(&body(3, 5)))), ["*3"]);
+    }
+}

@@ -1,0 +1,312 @@
+//! One track of a stream: its segments, fetched in parallel, in order in one file.
+//!
+//! Owns the working file of the track. Never skips a segment unless holes are allowed, and then says so. Invariant: what the
+//! journal names was written before it, and the file is cut back to that on every start.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_media::drm::{self, Drm, Protection};
+use weir_media::segment::Segment;
+
+use super::cipher::Cipher;
+use super::fetch::{self, Lane, Message, Shared};
+use super::plan::{Piece, Pieces};
+use super::recorder::{Recorder, Written};
+use crate::EngineError;
+use crate::mux::TrackKind;
+use crate::part::Part;
+
+/// Segments that may be on their way or waiting, at most.
+const WINDOW: usize = 48;
+/// How often a file that grows for long is put on the disk for good.
+const SYNC_EVERY: Duration = Duration::from_secs(20);
+/// Largest initialisation section that is looked into.
+const MAX_INIT: usize = 4 * 1024 * 1024;
+
+/// Where the segments of a track come from.
+pub(crate) enum Feed {
+    /// All are known; these are still to be fetched.
+    Listed(std::vec::IntoIter<Segment>),
+    /// They become known one by one, until the sender goes.
+    Live(mpsc::UnboundedReceiver<Segment>),
+}
+
+impl Feed {
+    async fn next(&mut self) -> Option<Segment> {
+        match self {
+            Self::Listed(segments) => segments.next(),
+            Self::Live(segments) => segments.recv().await,
+        }
+    }
+}
+
+/// One piece's messages, and what it is worth.
+struct Coming {
+    messages: mpsc::UnboundedReceiver<Message>,
+    piece: Piece,
+}
+
+/// What is to be done for one track.
+pub(crate) struct Task {
+    pub(crate) number: usize,
+    pub(crate) kind: TrackKind,
+    /// Segments there are in all, as far as known.
+    pub(crate) count: usize,
+    /// The last one may not be there, and then nothing is missing.
+    pub(crate) doubtful: Option<usize>,
+    /// Where else the same is.
+    pub(crate) elsewhere: Arc<Vec<weir_media::dash::Part>>,
+    pub(crate) feed: Feed,
+}
+
+/// Fetches what is missing of a track.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    task: Task,
+    recorder: Arc<Recorder>,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
+    let Task { number, kind, count, doubtful, elsewhere, mut feed } = task;
+    let state = recorder.track(number);
+    let first = state.written.segments;
+    let shift_us = state.breaks.last().and_then(|last| last.shift_us);
+    let mut pieces = Pieces::new(state.written.map.clone(), shift_us, state.written.bytes == 0);
+    let (to_writer, coming) = mpsc::channel::<Coming>(WINDOW);
+    let (turn, turns) = watch::channel(0);
+    let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, elsewhere);
+    let writing = tokio::task::spawn_blocking({
+        let (recorder, shared) = (Arc::clone(&recorder), Arc::clone(&shared));
+        let text = kind == TrackKind::Subtitles;
+        move || Writing { recorder, shared, number, text, turn, init: Vec::new() }.run(coming)
+    });
+    let mut requests = JoinSet::new();
+    let feed = async {
+        let (mut at, mut index) = (0, first);
+        'segments: while let Some(segment) = feed.next().await {
+            for piece in pieces.of(&segment, index) {
+                let (out, messages) = mpsc::unbounded_channel();
+                // Waits for a place in the window; an error means that the writer has given up and says why.
+                if to_writer.send(Coming { messages, piece: piece.clone() }).await.is_err() {
+                    break 'segments;
+                }
+                let Some(slot) = shared.pace.slot().await else { break 'segments };
+                requests.spawn(fetch::fetch(Arc::clone(&shared), lane.clone(), piece, at, out, slot));
+                at += 1;
+                while requests.try_join_next().is_some() {}
+            }
+            index += 1;
+        }
+        drop(to_writer);
+        // The requests end when the writer has taken or refused everything.
+        while requests.join_next().await.is_some() {}
+    };
+    let stopped = tokio::select! {
+        biased;
+        () = stop.cancelled() => true,
+        () = feed => false,
+    };
+    // Aborting the requests closes their channels, so the writer comes to an end by itself.
+    drop(requests);
+    match writing.await {
+        Ok(_) if stopped => Err(EngineError::Stopped),
+        // Nobody stopped it, so a request ended without a word.
+        Ok(Err(EngineError::Stopped)) => {
+            Err(EngineError::Internal("the request of a segment broke off".to_owned()))
+        }
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+struct Writing {
+    recorder: Arc<Recorder>,
+    shared: Arc<Shared>,
+    number: usize,
+    text: bool,
+    turn: watch::Sender<usize>,
+    /// The initialisation section that is being written.
+    init: Vec<u8>,
+}
+
+/// How one piece ended.
+enum Ended {
+    /// One past its last byte.
+    At(u64),
+    Lost,
+    /// It does not exist, and nothing is missing.
+    Nothing,
+    /// Its request was aborted.
+    Aborted,
+}
+
+impl Writing {
+    fn run(mut self, mut coming: mpsc::Receiver<Coming>) -> Result<(), EngineError> {
+        let mut file = Part::open(&self.recorder.path(self.number)).map_err(EngineError::disk)?;
+        let mut at = self.recorder.mark(self.number).bytes;
+        file.set_len(at).map_err(EngineError::disk)?;
+        self.grown(at);
+        let outcome = self.write(&mut file, &mut at, &mut coming);
+        // On every way out the journal says for good what is there.
+        let mark = self.recorder.mark(self.number);
+        file.set_len(mark.bytes).map_err(EngineError::disk)?;
+        file.sync_data().map_err(EngineError::disk)?;
+        self.recorder.synced(self.number, mark)?;
+        outcome
+    }
+
+    fn write(
+        &mut self,
+        file: &mut File,
+        at: &mut u64,
+        coming: &mut mpsc::Receiver<Coming>,
+    ) -> Result<(), EngineError> {
+        let mut synced = Instant::now();
+        let mut number = 0;
+        while let Some(Coming { mut messages, piece }) = coming.blocking_recv() {
+            // Never fails: the requests hold receivers, and if none is left nobody needs to know.
+            let _ = self.turn.send(number);
+            number += 1;
+            if let Some(begins) = &piece.begins {
+                self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
+            }
+            let mut us = piece.us;
+            let lost = match self.piece(file, *at, &piece, &mut messages)? {
+                Ended::At(end) => {
+                    *at = end;
+                    None
+                }
+                Ended::Lost => {
+                    self.shared.progress.add(piece.us);
+                    Some(1)
+                }
+                Ended::Nothing => {
+                    self.shared.progress.add(piece.us);
+                    us = 0;
+                    None
+                }
+                Ended::Aborted => return Err(EngineError::Stopped),
+            };
+            if piece.is_map {
+                continue;
+            }
+            let written = Written { us, sequence: piece.sequence, end: *at, lost };
+            self.recorder.wrote(self.number, &written)?;
+            self.grown(*at);
+            if synced.elapsed() > SYNC_EVERY {
+                let mark = self.recorder.mark(self.number);
+                file.sync_data().map_err(EngineError::disk)?;
+                self.recorder.synced(self.number, mark)?;
+                synced = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// The first track can be watched while it grows.
+    fn grown(&self, bytes: u64) {
+        if self.number == 0 {
+            self.shared.monitor.set_in_order(bytes);
+        }
+    }
+
+    /// Writes one piece at `start`.
+    fn piece(
+        &mut self,
+        file: &mut File,
+        start: u64,
+        piece: &Piece,
+        messages: &mut mpsc::UnboundedReceiver<Message>,
+    ) -> Result<Ended, EngineError> {
+        let mut at = start;
+        let mut cipher: Option<Box<Cipher>> = None;
+        let mut counted = 0_u64;
+        let monitor = Arc::clone(&self.shared.monitor);
+        self.init.clear();
+        while let Some(message) = messages.blocking_recv() {
+            let bytes: Bytes = match message {
+                Message::Begin(new) => {
+                    cipher = new;
+                    at = start;
+                    monitor.uncount_received(std::mem::take(&mut counted));
+                    file.seek(SeekFrom::Start(start)).map_err(EngineError::disk)?;
+                    self.init.clear();
+                    continue;
+                }
+                Message::Data(bytes, _room) => match &mut cipher {
+                    Some(cipher) => cipher.update(&bytes).into(),
+                    None => bytes,
+                },
+                Message::End => {
+                    let mut last = Vec::new();
+                    if let Some(cipher) = cipher {
+                        let wrong_key = |_| EngineError::UnsupportedMedia {
+                            reason: format!(
+                                "segment {} cannot be decrypted with the key the server gave",
+                                piece.index + 1
+                            ),
+                        };
+                        last = cipher.finish().map_err(wrong_key)?;
+                        self.look(piece, &last)?;
+                    }
+                    if self.text {
+                        // Segments of text end as they like, and the next one begins with a line of its own.
+                        last.push(b'\n');
+                    }
+                    file.write_all(&last).map_err(EngineError::disk)?;
+                    at += last.len() as u64;
+                    monitor.add_received(last.len() as u64);
+                    // A retry may have brought less than the try before it.
+                    file.set_len(at).map_err(EngineError::disk)?;
+                    self.refuse_drm(piece)?;
+                    return Ok(Ended::At(at));
+                }
+                Message::Lost => {
+                    monitor.uncount_received(counted);
+                    file.set_len(start).map_err(EngineError::disk)?;
+                    return Ok(Ended::Lost);
+                }
+                Message::Nothing => {
+                    monitor.uncount_received(counted);
+                    file.set_len(start).map_err(EngineError::disk)?;
+                    return Ok(Ended::Nothing);
+                }
+                Message::Failed(error) => return Err(error),
+            };
+            self.look(piece, &bytes)?;
+            file.write_all(&bytes).map_err(EngineError::disk)?;
+            at += bytes.len() as u64;
+            counted += bytes.len() as u64;
+            monitor.add_received(bytes.len() as u64);
+        }
+        Ok(Ended::Aborted)
+    }
+
+    fn look(&mut self, piece: &Piece, bytes: &[u8]) -> Result<(), EngineError> {
+        if piece.is_map {
+            if self.init.len() + bytes.len() > MAX_INIT {
+                return Err(EngineError::broken("an initialisation section is larger than it can be"));
+            }
+            self.init.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// A manifest may keep silent about what its initialisation sections say.
+    fn refuse_drm(&self, piece: &Piece) -> Result<(), EngineError> {
+        match drm::in_init(&self.init).filter(|_| piece.is_map) {
+            None => Ok(()),
+            Some(Protection::Drm(drm)) => Err(EngineError::Drm { system: drm.system }),
+            Some(Protection::ClearKey) => Err(EngineError::UnsupportedMedia {
+                reason: "it is encrypted with ClearKey, which is not decrypted".to_owned(),
+            }),
+            Some(Protection::Unnamed) => Err(EngineError::Drm { system: Drm::unnamed().system }),
+        }
+    }
+}
