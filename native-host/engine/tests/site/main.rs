@@ -7,7 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fake;
+mod odd;
 mod real;
+mod secrets;
+mod stopped;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +37,11 @@ fn yt_dlp() -> Option<PathBuf> {
         eprintln!("LEFT OUT: there is no yt-dlp; `source scripts/setup.sh; setup sites` brings it");
     }
     found
+}
+
+/// Whether the machine has a program of this name.
+fn in_path(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join(name).is_file())
 }
 
 /// An engine that uses this program.
@@ -102,9 +111,13 @@ fn stream() -> &'static [(String, Vec<u8>)] {
             .unwrap();
         assert!(made.success());
         std::fs::remove_file(dir.path().join("film.mp4")).unwrap();
-        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap());
-        files
-            .map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap()))
+        let names = support::names(dir.path());
+        names
+            .into_iter()
+            .map(|name| {
+                let bytes = std::fs::read(dir.path().join(&name)).unwrap();
+                (name, bytes)
+            })
             .collect()
     })
 }

@@ -47,7 +47,6 @@ async fn what_a_page_has_not_is_told() {
         ("/none", None, "--kind file"),
         ("/two", None, "a list of 2 entries"),
         ("/gone", None, "status 404"),
-        ("/watch", Some("no-such"), "no quality named no-such"),
         ("/watch", Some("all"), "no quality named all"),
     ] {
         let mut asked = job(server.url(path), dir.path());
