@@ -155,7 +155,7 @@ pub fn read_answer(frame: &JsValue) -> Option<NativeResponse> {
     }
 }
 
-fn action(name: &str) -> Action {
+pub(crate) fn action(name: &str) -> Action {
     match name {
         "retry" => Action::Retry,
         "start_over" => Action::StartOver,

@@ -1,7 +1,11 @@
 //! What the popup asks of the worker, and what the worker knows of the native host.
 
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 use weir_protocol::Action;
+
+use crate::host::action;
+use crate::storage::get;
 
 /// Popup to worker, over `runtime.sendMessage`. Every one is answered by a [`HostState`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +31,7 @@ impl Request {
 }
 
 /// What is known of the native host. The popup shows `Starting` by itself while it waits for an answer.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum HostState {
     /// The daemon runs.
@@ -61,6 +65,30 @@ pub enum HostState {
         /// What to do about it.
         action: Option<Action>,
     },
+}
+
+impl HostState {
+    /// The state as it was stored or sent; none for what is none. By hand for the same reason as [`Request::named`]: a
+    /// tagged enum through serde costs eleven kilobytes.
+    #[must_use]
+    pub fn read(value: &JsValue) -> Option<Self> {
+        let text = |key| get(value, key).as_string();
+        Some(match text("state")?.as_str() {
+            "ready" => Self::Ready { url: text("url")?, token: text("token")?, version: text("version")? },
+            "missing" => Self::Missing,
+            "forbidden" => Self::Forbidden,
+            "crashed" => Self::Crashed,
+            "version_mismatch" => {
+                Self::VersionMismatch { host: text("host")?, extension: text("extension")? }
+            }
+            "failed" => Self::Failed {
+                code: text("code")?,
+                message: text("message")?,
+                action: text("action").map(|name| action(&name)),
+            },
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use js_sys::{JSON, Object, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 use weir_extension::ledger::{KEPT_FINISHED, Ledger};
+use weir_extension::messages::HostState;
 use weir_extension::registry::{Hit, Outcome, Reading, Registry};
 use weir_extension::request::{Answer, Context, Details};
 use weir_extension::stream::{Stream, TabStreams};
@@ -72,6 +73,30 @@ fn what_can_be_no_download_is_not_read() {
         let bad = response("xmlhttprequest", "https://a.test/a.m3u8", "");
         Reflect::set(&bad, &key.into(), &value).unwrap();
         assert!(Answer::read(&bad).is_none(), "{key}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn states_of_the_host_are_read_as_they_are_written() {
+    let failed = |action| HostState::Failed { code: "c".to_owned(), message: "m".to_owned(), action };
+    for state in [
+        HostState::Ready { url: "u".to_owned(), token: "t".to_owned(), version: "v".to_owned() },
+        HostState::Missing,
+        HostState::Forbidden,
+        HostState::Crashed,
+        HostState::VersionMismatch { host: "1".to_owned(), extension: "2".to_owned() },
+        failed(Some(Action::InstallYtDlp)),
+        failed(None),
+    ] {
+        let written = storage::to_js(&state).unwrap();
+        assert!(
+            HostState::read(&written) == Some(state),
+            "{}",
+            String::from(JSON::stringify(&written).unwrap())
+        );
+    }
+    for other in ["{}", "null", r#"{"state":"else"}"#, r#"{"state":"ready","url":"u"}"#] {
+        assert!(HostState::read(&js(other)).is_none(), "{other}");
     }
 }
 
@@ -233,6 +258,9 @@ fn download(id: i64, status: DownloadStatus) -> Download {
         start_at: None,
         rate_limit: None,
         category: None,
+        live: false,
+        recorded_s: None,
+        lacks: None,
         sha256: None,
         openable: true,
         error: None,
@@ -269,6 +297,7 @@ fn the_ledger_follows_the_daemons_frames() {
         speed: Some(7),
         eta: Some(9),
         received_bytes: Some(1 << 40),
+        recorded_s: Some(11),
         done: false,
     };
     apply(&mut ledger, &Event::Progress(progress));
@@ -281,6 +310,7 @@ fn the_ledger_follows_the_daemons_frames() {
             speed: 7,
             eta: Some(9),
             received_bytes: 1 << 40,
+            recorded_s: Some(11),
             ..download(3, Downloading)
         }
     );

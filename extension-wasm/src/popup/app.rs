@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
-use weir_protocol::{Download, DownloadKind, ErrorInfo, Event};
+use weir_protocol::{DownloadKind, ErrorInfo, Event};
 use weir_web::book::Absent;
 use weir_web::browser::{self, Pause};
 use weir_web::client::{Client, Failure};
@@ -74,15 +74,13 @@ pub fn start() {
                 nudge: Pause::default(),
             };
             if let Some(key) = key {
-                popup.tab.set(order::with_page(stored.get(&key).unwrap_or_default()));
-                chrome::watch_stored(key, move |tab| {
-                    popup.tab.set(order::with_page(tab.unwrap_or_default()))
-                });
+                popup.tab.set(order::with_page(stored.tab(&key).unwrap_or_default()));
+                chrome::watch_tab(key, move |tab| popup.tab.set(order::with_page(tab.unwrap_or_default())));
             }
-            if let Some(downloads) = stored.get::<Vec<Download>>(DOWNLOADS_KEY) {
+            if let Some(downloads) = stored.downloads() {
                 popup.store.apply(Event::Snapshot { downloads, version: String::new(), more: false });
             }
-            follow(popup, stored.get(HOST_KEY));
+            follow(popup, stored.host());
             watch(popup);
             view(popup)
         })

@@ -3,11 +3,13 @@
 //! Owns the shapes, decides nothing. Invariant: what the browser refuses is a value, never a panic.
 
 use js_sys::Function;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
+use weir_protocol::Download;
 use weir_web::browser;
 
 use crate::messages::{HostState, Request};
+use crate::storage::{self, read::tab_streams};
+use crate::stream::{DOWNLOADS_KEY, HOST_KEY, TabStreams};
 
 #[wasm_bindgen]
 extern "C" {
@@ -38,17 +40,26 @@ impl Stored {
         Self(session_get(&keys).await.unwrap_or_default())
     }
 
-    /// One value; none when it is absent or of another shape.
-    pub(super) fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        from_js(&js_sys::Reflect::get(&self.0, &key.into()).ok()?)
+    /// What was found in the tab with this key; none when nothing is known of it.
+    pub(super) fn tab(&self, key: &str) -> Option<TabStreams> {
+        tab_streams(&storage::get(&self.0, key))
+    }
+
+    /// What is known of the host.
+    pub(super) fn host(&self) -> Option<HostState> {
+        HostState::read(&storage::get(&self.0, HOST_KEY))
+    }
+
+    /// The downloads the worker has heard of. Through JSON text: it keeps the types' own rules (`null` for none,
+    /// defaults) and the module small.
+    pub(super) fn downloads(&self) -> Option<Vec<Download>> {
+        let text = js_sys::JSON::stringify(&storage::get(&self.0, DOWNLOADS_KEY)).ok()?.as_string()?;
+        serde_json::from_str(&text).ok()
     }
 }
 
-/// Calls `changed` with the new value whenever this key changes; none when it was removed.
-pub(super) fn watch_stored<T: DeserializeOwned + 'static>(
-    key: String,
-    changed: impl Fn(Option<T>) + 'static,
-) {
+/// Calls `changed` with what was found in the tab with this key whenever that changes; none when the tab has gone.
+pub(super) fn watch_tab(key: String, changed: impl Fn(Option<TabStreams>) + 'static) {
     let listener = Closure::<dyn Fn(JsValue, JsValue)>::new(move |changes: JsValue, area: JsValue| {
         if area.as_string().as_deref() != Some("session") {
             return;
@@ -58,7 +69,7 @@ pub(super) fn watch_stored<T: DeserializeOwned + 'static>(
             return;
         }
         let value = js_sys::Reflect::get(&change, &"newValue".into()).ok();
-        changed(value.and_then(|value| from_js(&value)));
+        changed(value.and_then(|value| tab_streams(&value)));
     });
     // Lives as long as the popup's document.
     if on_storage_changed(listener.into_js_value().unchecked_ref()).is_err() {
@@ -70,7 +81,7 @@ pub(super) fn watch_stored<T: DeserializeOwned + 'static>(
 pub(super) async fn ask_worker(request: &Request) -> Option<HostState> {
     let message = serde_json::to_string(request).ok()?;
     let message = js_sys::JSON::parse(&message).ok()?;
-    from_js(&send_message(&message).await.ok()?)
+    HostState::read(&send_message(&message).await.ok()?)
 }
 
 /// The tab in front of this window.
@@ -87,10 +98,4 @@ pub(super) async fn open_tab(address: &str) -> bool {
     let properties = js_sys::Object::new();
     let set = js_sys::Reflect::set(&properties, &"url".into(), &address.into());
     set.is_ok() && tabs_create(&properties).await.is_ok()
-}
-
-/// Through JSON text: it keeps the types' own rules (`null` for none, tags, defaults) and the module small.
-fn from_js<T: DeserializeOwned>(value: &JsValue) -> Option<T> {
-    let text = js_sys::JSON::stringify(value).ok()?.as_string()?;
-    serde_json::from_str(&text).ok()
 }
