@@ -6,12 +6,15 @@
 //! than [`MAX_SEGMENTS`] segments.
 
 mod address;
+mod cues;
 mod indexed;
 mod model;
 mod offer;
 mod period;
 mod protection;
 mod read;
+mod run;
+mod shape;
 mod template;
 mod timeline;
 mod track;

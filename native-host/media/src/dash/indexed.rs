@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::MAX_SEGMENTS;
 use super::track::Timed;
+use super::{MAX_SEGMENTS, cues};
 use crate::mp4::{self, Sidx};
 use crate::segment::{ByteRange, Map, Segment};
 
@@ -18,6 +18,8 @@ const BEFORE: [[u8; 4]; 12] = [
     *b"ftyp", *b"styp", *b"moov", *b"free", *b"skip", *b"wide", *b"uuid", *b"meta", *b"pdin", *b"prft",
     *b"emsg", *b"ssix",
 ];
+/// How much of a file is read for the index of WebM; one behind the media is not worth it.
+const MAX_HEAD: u64 = 4 * 1024 * 1024;
 /// How deep indexes may point to indexes.
 const MAX_DEPTH: usize = 4;
 
@@ -42,6 +44,8 @@ pub struct Indexed {
     pub to_us: Option<i64>,
     /// How long the period is; zero when nothing says so.
     pub duration: Duration,
+    /// The manifest says that it is WebM, whose index means nothing without the file's beginning.
+    pub(super) is_webm: bool,
 }
 
 /// Why bytes are not the index that is needed.
@@ -70,7 +74,13 @@ impl Indexed {
     /// The part of the file to read first: the index, where it is known, else the first bytes, up to `guess` of them.
     #[must_use]
     pub fn head(&self, guess: u64) -> ByteRange {
-        self.index.unwrap_or(ByteRange { offset: 0, length: guess.max(1) })
+        match self.index {
+            Some(index) if self.is_webm && index.end() <= MAX_HEAD => {
+                ByteRange { offset: 0, length: index.end() }
+            }
+            Some(index) => index,
+            None => ByteRange { offset: 0, length: guess.max(1) },
+        }
     }
 
     /// The file as one segment, initialisation section included. None when the period shows only a part of it.
@@ -99,18 +109,24 @@ impl Indexed {
     /// # Errors
     /// See [`IndexError`]. With [`IndexError::Cut`], the same call with more bytes goes on.
     pub fn segments(&self, bytes: &[u8], offset: u64) -> Result<Vec<Timed>, IndexError> {
-        let mut reader = Reader { bytes, offset, found: Vec::new() };
-        let at = reader.first_index(offset)?;
-        reader.index(at, 0)?;
-        let map = self.map.clone().or_else(|| {
-            let range = ByteRange { offset: 0, length: at };
-            (at > 0).then(|| {
-                let url = self.url.clone();
-                Arc::new(Map { url, byte_range: Some(range), key: None, sequence: 0 })
-            })
-        });
+        let front = |length: u64| {
+            let byte_range = Some(ByteRange { offset: 0, length }).filter(|_| length > 0);
+            byte_range.map(|_| Arc::new(Map { url: self.url.clone(), byte_range, key: None, sequence: 0 }))
+        };
+        let (found, map) = if offset == 0 && cues::is_webm(bytes) {
+            let end_us = i64::try_from(self.duration.as_micros()).ok().filter(|length| *length > 0);
+            let found = cues::clusters(bytes, end_us)?;
+            // With all in front of it, the result is the file.
+            let map = found.first().and_then(|first| front(first.range.offset));
+            (found, map)
+        } else {
+            let mut reader = Reader { bytes, offset, found: Vec::new() };
+            let at = reader.first_index(offset)?;
+            reader.index(at, 0)?;
+            (reader.found, self.map.clone().or_else(|| front(at)))
+        };
         let mut segments = Vec::new();
-        for (index, found) in reader.found.iter().enumerate() {
+        for (index, found) in found.iter().enumerate() {
             let start_us = found.start_us.saturating_add(self.shift_us);
             let end_us = found.end_us.saturating_add(self.shift_us);
             // A file may be longer than the period that shows a part of it.
@@ -142,11 +158,12 @@ impl Indexed {
     }
 }
 
-/// A segment in the index.
-struct Found {
-    range: ByteRange,
-    start_us: i64,
-    end_us: i64,
+/// A segment in the index; times are those of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) range: ByteRange,
+    pub(super) start_us: i64,
+    pub(super) end_us: i64,
 }
 
 struct Reader<'a> {
@@ -270,6 +287,7 @@ mod tests {
             from_us: 0,
             to_us: None,
             duration: Duration::from_secs(6),
+            is_webm: false,
         }
     }
 
@@ -349,7 +367,9 @@ mod tests {
         let plain = [boxed(b"ftyp", b"isom"), boxed(b"moov", &[0; 9]), boxed(b"mdat", &[0; 9])].concat();
         for file in [
             plain,
-            vec![0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x86, 0x81],
+            // A segment written live, and one whose clusters come first.
+            vec![0x1A, 0x45, 0xDF, 0xA3, 0x80, 0x18, 0x53, 0x80, 0x67, 0xFF],
+            vec![0x1A, 0x45, 0xDF, 0xA3, 0x80, 0x18, 0x53, 0x80, 0x67, 0x90, 0x1F, 0x43, 0xB6, 0x75, 0xFF],
             [&[0x47][..], &[0xFF; 187]].concat(),
             b"<html><body>".to_vec(),
         ] {
@@ -361,6 +381,41 @@ mod tests {
         assert_eq!(indexed(Some(cues)).head(10), cues);
         let whole = indexed(None).whole().unwrap();
         assert_eq!((whole.segment.byte_range, whole.segment.duration), (None, Duration::from_secs(6)));
+    }
+
+    /// The first 347 bytes of ten seconds that Shaka Packager wrote: all in front of the first cluster.
+    const WEBM: &str = "1a45dfa39f4286810142f7810142f2810442f381084282847765626d42878104428581021853806701000000000234391\
+        14d9b74ba4dbb8b53ab841549a96653ac81594dbb8b53ab841654ae6b53ac81cf4dbb8c53ab841c53bb6b53ac8201084dbb8c53ab841f43\
+        b67553ac82012bec980000000000000000000000000000000000000000000000001549a966f12ad7b1830f4240448984461ba0004d808f6\
+        c69627765626d2d302e332e342e305741ce68747470733a2f2f6769746875622e636f6d2f7368616b612d70726f6a6563742f7368616b61\
+        2d7061636b616765722076657273696f6e2076332e382e302d373562326661662d72656c656173651654ae6bb4aeb2d7810173c58101838\
+        1018685565f56503963a28c01010002010b030108040100e090b0820140ba81b454b082014054ba81b41c53bb6b9ebb8cb38100b787f781\
+        01f182012bbb8eb3821400b788f78101f183012d55";
+
+    fn webm() -> Vec<u8> {
+        (0..WEBM.len() / 2).map(|at| u8::from_str_radix(&WEBM[at * 2..at * 2 + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn clusters_of_webm_are_segments() {
+        let file = webm();
+        assert_eq!(file.len(), 347);
+        let index = ByteRange { offset: 312, length: 35 };
+        let webm = Indexed { is_webm: true, ..indexed(Some(index)) };
+        assert_eq!(webm.head(10), ByteRange { offset: 0, length: 347 });
+        let segments = webm.segments(&file, 0).unwrap();
+        // Together with what is in front of them they are the file of 144,489 bytes.
+        assert_eq!(found(&segments), [(0, 347, 77_189), (5120, 77_189, 144_489)]);
+        assert_eq!(segments[1].segment.duration, Duration::from_millis(9960 - 5120));
+        let map = segments[0].segment.map.clone().unwrap();
+        assert_eq!(map.byte_range, Some(ByteRange { offset: 0, length: 347 }));
+        for length in 4..file.len() {
+            let Err(IndexError::Cut { end }) = webm.segments(&file[..length], 0) else { panic!("{length}") };
+            assert!(end > length as u64 && end <= 347 + 12, "{length}: {end}");
+        }
+        // Behind the media it is not looked for.
+        let behind = Indexed { index: Some(ByteRange { offset: 1 << 30, length: 9 }), ..webm };
+        assert_eq!(behind.head(10).offset, 1 << 30);
     }
 
     #[test]
@@ -387,6 +442,18 @@ mod tests {
             }
             let _ = indexed(None).segments(&file, 0);
             let _ = indexed(None).segments(&file, offset);
+        }
+
+        #[test]
+        fn any_webm_is_segments_or_an_error(flips in prop::collection::vec((4_usize..347, any::<u8>()), 0..10)) {
+            let mut file = webm();
+            for (at, value) in flips {
+                file[at] = value;
+            }
+            if let Ok(segments) = indexed(None).segments(&file, 0) {
+                let ranges: Vec<ByteRange> = segments.iter().filter_map(|timed| timed.segment.byte_range).collect();
+                prop_assert!(ranges.windows(2).all(|pair| pair[0].end() == pair[1].offset));
+            }
         }
     }
 }

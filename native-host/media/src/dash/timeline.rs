@@ -11,6 +11,7 @@ use url::Url;
 use super::address::resolve;
 use super::model::{Addressing, Entry, Period, Representation, Scheme, Source};
 use super::protection::Protection;
+use super::run::{EMPTY, Run, to_u64};
 use super::template::{Place, Template};
 use super::track::{Media, Timed};
 use super::{Indexed, MAX_SEGMENTS, MpdError};
@@ -67,7 +68,7 @@ pub(super) fn media(
         Addressing::List(scheme) => stretch.listed(scheme, early(scheme)),
         Addressing::Base(scheme) => {
             let backups = representation.bases.iter().skip(1).map(|base| base.url.clone()).collect();
-            stretch.indexed(scheme, backups)
+            stretch.indexed(scheme, backups, representation.subtype.as_deref() == Some("webm"))
         }
         Addressing::File => stretch.file(None),
     }
@@ -75,82 +76,6 @@ pub(super) fn media(
 
 fn no_address() -> MpdError {
     MpdError::malformed("a representation has no address")
-}
-
-/// Segments of equal length, one after the other. Times are units of the scheme.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    time: i128,
-    duration: u64,
-    count: u64,
-    /// Of the last of them, when it is another.
-    last_duration: u64,
-    number: u64,
-    /// Place of the first among all that are listed.
-    index: u64,
-    parts: u64,
-    /// Only the length of the period says that there is a last one.
-    doubtful: bool,
-}
-
-impl Run {
-    fn last_start(&self) -> i128 {
-        self.time + i128::from(self.duration) * i128::from(self.count.saturating_sub(1))
-    }
-
-    fn end(&self) -> i128 {
-        self.last_start() + i128::from(self.last_duration)
-    }
-
-    /// Leaves out the first `skip` segments.
-    fn without_first(self, skip: u64) -> Self {
-        Self {
-            time: self.time + i128::from(self.duration) * i128::from(skip),
-            count: self.count.saturating_sub(skip),
-            number: self.number.saturating_add(skip),
-            index: self.index.saturating_add(skip),
-            ..self
-        }
-    }
-
-    /// Keeps the first `count` segments.
-    fn first(self, count: u64) -> Self {
-        if count < self.count {
-            Self { count, last_duration: self.duration, doubtful: false, ..self }
-        } else {
-            self
-        }
-    }
-
-    /// Without what ends at or before `from`, and what begins at or after `to`.
-    fn between(self, from: Option<i128>, to: Option<i128>) -> Option<Self> {
-        let length = i128::from(self.duration);
-        if self.count == 0 || from.is_some_and(|from| self.end() <= from && self.last_start() < from) {
-            return None;
-        }
-        let mut kept = self;
-        if let Some(to) = to {
-            if self.time >= to {
-                return None;
-            }
-            if length > 0 {
-                kept = kept.first(to_u64((to - self.time + length - 1) / length));
-            }
-        }
-        if let Some(from) = from.filter(|from| *from > kept.time && length > 0) {
-            // The last one may be longer or shorter than the others, and was looked at above.
-            let skip = to_u64((from - kept.time) / length).min(kept.count - 1);
-            kept = kept.without_first(skip);
-            if kept.end() <= from {
-                return None;
-            }
-        }
-        Some(kept)
-    }
-}
-
-fn to_u64(number: i128) -> u64 {
-    u64::try_from(number.max(0)).unwrap_or(u64::MAX)
 }
 
 /// A representation's place.
@@ -239,7 +164,7 @@ impl Stretch<'_> {
         self.segments(scheme, &runs, false, map.as_ref(), source)
     }
 
-    fn indexed(&self, scheme: &Scheme, backups: Vec<Url>) -> Result<Media, MpdError> {
+    fn indexed(&self, scheme: &Scheme, backups: Vec<Url>, is_webm: bool) -> Result<Media, MpdError> {
         if self.base.path().ends_with('/') {
             return Err(no_address());
         }
@@ -259,6 +184,7 @@ impl Stretch<'_> {
             // What is stated too short cuts nothing off at the very end.
             to_us: self.period.cut_us,
             duration: self.period.duration_us.map(micros).unwrap_or_default(),
+            is_webm,
         }))
     }
 
@@ -514,9 +440,6 @@ impl Stretch<'_> {
         Ok(Media::Segments(segments))
     }
 }
-
-const EMPTY: Run =
-    Run { time: 0, duration: 0, count: 1, last_duration: 0, number: 1, index: 0, parts: 1, doubtful: false };
 
 fn micros(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or_default())

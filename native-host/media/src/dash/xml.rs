@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use roxmltree::{Document, Error, Node, ParsingOptions};
 
-use super::MpdError;
+use super::{MpdError, shape};
 
 /// Longest text that is read, in bytes.
 pub(super) const MAX_TEXT: usize = 16 * 1024 * 1024;
@@ -47,6 +47,9 @@ pub(super) fn with_root<T>(
     let mut declared = None;
     for _ in 0..MAX_PREFIXES {
         let current: &str = declared.as_deref().unwrap_or(text);
+        if !shape::is_bearable(current) {
+            return Err(MpdError::malformed("its elements are deeper or wider than those of any manifest"));
+        }
         let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
         let error = match Document::parse_with_options(current, options) {
             Ok(document) => {
