@@ -9,7 +9,14 @@ const HEADER: &str = "#EXTM3U";
 
 /// The text after its header check, without a byte order mark, and how many lines stood before it.
 pub(super) fn checked(whole: &str) -> Result<(&str, usize), PlaylistError> {
-    let text = whole.trim_start_matches('\u{FEFF}').trim_start();
+    let mut text = whole.trim_start_matches('\u{FEFF}').trim_start();
+    // The header must be the first line; some put a comment above it all the same.
+    while let Some((comment, rest)) = text.split_once('\n') {
+        if !comment.starts_with('#') || comment.starts_with("#EXT") {
+            break;
+        }
+        text = rest.trim_start();
+    }
     if text.is_empty() {
         return Err(PlaylistError::Empty);
     }

@@ -386,6 +386,8 @@ fn what_is_no_playlist_says_so() {
         ("#EXTM", PlaylistError::Cut { line: 1 }),
         ("#EXTM3U\n#EXTINF:4,\na.ts\n#EXTINF:4,", PlaylistError::Cut { line: 4 }),
         ("\u{FEFF}\r\n\n#EXTM3U\n#EXTINF:4,", PlaylistError::Cut { line: 4 }),
+        ("# by hand\n#\n#EXTM3U\n#EXTINF:4,", PlaylistError::Cut { line: 4 }),
+        ("#EXT-X-VERSION:3\n#EXTM3U\n", PlaylistError::NotAPlaylist { html: false }),
         ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n", PlaylistError::Cut { line: 2 }),
     ] {
         assert_eq!(parse(text, &base()), Err(error), "{text:?}");

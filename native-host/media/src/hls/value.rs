@@ -53,7 +53,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, NotADuration> {
             continue;
         }
         let Ok(place) = u32::try_from(place) else { return Err(NotADuration::Impossible) };
-        let value = 10_u128.checked_pow(place).map(|unit| unit * u128::from(digit - b'0'));
+        let value = 10_u128.checked_pow(place).and_then(|unit| unit.checked_mul(u128::from(digit - b'0')));
         nanos = value.and_then(|value| nanos.checked_add(value)).ok_or(NotADuration::Impossible)?;
     }
     if nanos > 0 && negative || nanos > u128::from(MAX_SEGMENT_SECONDS) * 1_000_000_000 {
@@ -159,6 +159,7 @@ mod tests {
             ("1000000", Ok(1_000_000_000_000_000)),
             ("1000000.1", Err(NotADuration::Impossible)),
             ("1e2147483647", Err(NotADuration::Impossible)),
+            ("9e29", Err(NotADuration::Impossible)),
             ("-1", Err(NotADuration::Impossible)),
             ("NaN", Err(NotADuration::Impossible)),
             ("-inf", Err(NotADuration::Impossible)),
