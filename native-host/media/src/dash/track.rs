@@ -91,10 +91,17 @@ impl Part {
         elsewhere.filter(|backup| backup != url).collect()
     }
 
-    /// Time between its segments that no segment covers, from `least` on.
+    /// Time between its segments that no segment covers, from `least` on; all of it when nothing of its kind exists.
     #[must_use]
     pub fn holes(&self, least: Duration) -> Vec<Hole> {
-        let Media::Segments(segments) = &self.media else { return Vec::new() };
+        let segments = match &self.media {
+            Media::Segments(segments) => segments,
+            Media::Indexed(_) => return Vec::new(),
+            Media::Absent => {
+                let length = self.duration.filter(|length| *length >= least && !length.is_zero());
+                return length.map(|length| Hole { start_us: self.start_us, length }).into_iter().collect();
+            }
+        };
         let between = segments.iter().zip(segments.iter().skip(1));
         between
             .filter_map(|(before, after)| {

@@ -147,6 +147,8 @@ fn what_a_period_lacks_is_named() {
     // Words of another language are not its continuation, even under the same name.
     let track = mpd.track(english.url.as_ref().unwrap(), EARLY).unwrap();
     assert_eq!(lines(&track), ["0+6000 t.vtt", "absent"]);
+    let hole = Hole { start_us: 6_000_000, length: Duration::from_secs(4) };
+    assert_eq!(track.parts[1].holes(Duration::from_secs(1)), [hole]);
     assert_eq!(track_at(&mpd, EARLY).unwrap().parts.len(), 2);
 }
 
