@@ -68,6 +68,9 @@ pub(super) struct GetArgs {
     /// Seconds of silence before a connection is given up.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: Option<u64>,
+    /// Fetch nothing: print what would be fetched as JSON, a line for each address: tracks, segments, keys.
+    #[arg(long, conflicts_with_all = ["write_sha256", "save_failed"])]
+    dry_run: bool,
     /// Write the addresses that failed to a list that --input-file reads. It is readable by you only.
     #[arg(long, value_name = "FILE")]
     save_failed: Option<PathBuf>,
@@ -88,6 +91,8 @@ struct Run {
     write_sha256: bool,
     /// A file is whole, but its hash could not be written beside it.
     sum_missing: AtomicBool,
+    /// Nothing is fetched, only planned.
+    dry_run: bool,
 }
 
 /// Fetches every address.
@@ -101,6 +106,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     let netrc = args.netrc.is_some();
     let request = args.request.resolve(&args.addresses, &wanted)?;
     let started = Instant::now();
+    let (json, dry_run) = (json || args.dry_run, args.dry_run);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (run, outcomes) = runtime.block_on(async {
         let run = Arc::new(Run {
@@ -114,6 +120,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
             total: Arc::new(RateLimit::new(limit_total)),
             write_sha256: args.write_sha256,
             sum_missing: AtomicBool::new(false),
+            dry_run,
         });
         tokio::spawn(heed_signals(Arc::clone(&run)));
         let each = Arc::clone(&run);
@@ -136,7 +143,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         .filter(|(_, ended)| ended.bytes().is_none())
         .map(|(wanted, _)| wanted)
         .collect();
-    if run.wanted.len() > 1 {
+    if run.wanted.len() > 1 && !run.dry_run {
         conclude(&outcomes, &missing, args.save_failed.is_some(), started.elapsed());
     }
     if let Some(path) = &args.save_failed {
@@ -240,6 +247,9 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
     let job = plan(run, wanted, folder);
     let quality = job.quality.is_some();
     let source = job.source.clone();
+    if run.dry_run {
+        return planned(run, id, url, &job).await;
+    }
     let monitor = Arc::new(Monitor::default());
     let started = Instant::now();
     let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
@@ -280,6 +290,24 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
         }
     }
     ended
+}
+
+/// What a download would fetch, as a line of JSON. Addresses stand in it as they would be asked for.
+async fn planned(run: &Run, id: DownloadId, url: &Url, job: &Job) -> Ended {
+    let plan = tokio::select! {
+        plan = run.engine.dry_run(job) => plan,
+        () = run.stop.cancelled() => return Ended::Stopped,
+    };
+    match plan {
+        Ok(plan) => {
+            run.board.json(&plan);
+            Ended::Whole(0)
+        }
+        Err(error) => {
+            fail(&run.board, id, url, &failure::describe(&error), &advice::of(&error, &job.source));
+            Ended::Failed
+        }
+    }
 }
 
 /// `said` is for people, `error` for programs.
