@@ -10,6 +10,7 @@ mod container;
 mod ffmpeg;
 mod join;
 mod meter;
+mod sample_aes;
 mod source;
 mod subtitles;
 mod thumbnail;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
+pub(crate) use sample_aes::decrypt_samples;
 pub(crate) use thumbnail::thumbnail;
 use weir_media::codec::{Codec, CodecKind};
 use weir_media::subtitle::Cue;

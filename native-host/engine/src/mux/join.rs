@@ -347,13 +347,13 @@ fn converted(
     {
         let Some(clock) = source.clocks.first() else { continue };
         let base = match (piece.clock.lead(), clock.lead()) {
-            (Some(before), Some(now)) => before.first_us + shift.of(before.id) - now.first_us,
+            (Some(before), Some(now)) => before.first_us + shift.base_us - now.first_us,
             (None, Some(now)) => shift.base_us - now.first_us,
             (_, None) => continue,
         };
-        runs.push(Part { path: part, bytes: bytes.clone(), beats: &clock.beats, shift: Shift::plain(base) });
+        let shift = shift.on_clock(base, &piece.clock, clock);
+        runs.push(Part { path: part, bytes: bytes.clone(), beats: &clock.beats, shift });
     }
-    // Streams that would now begin before the same one ended wait, as they would have done before.
     packets(&runs, &streams, &tables, path, halt).map(|()| (streams, sounds.len() > 1))
 }
 

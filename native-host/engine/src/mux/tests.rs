@@ -50,12 +50,12 @@ fn frames(path: &Path, stream: &str) -> Vec<Frame> {
     .collect()
 }
 
-fn hashes(path: &Path, stream: &str) -> Vec<String> {
+pub(super) fn hashes(path: &Path, stream: &str) -> Vec<String> {
     frames(path, stream).into_iter().map(|(_, hash)| hash).collect()
 }
 
 /// Hashes of the coded packets of a stream, which say more of sound than decoding over a border would.
-fn packets(path: &Path, stream: &str, filter: &str) -> Vec<(f64, String)> {
+pub(super) fn packets(path: &Path, stream: &str, filter: &str) -> Vec<(f64, String)> {
     let output = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-copyts", "-i"])
         .arg(path)

@@ -91,9 +91,19 @@ pub(super) struct Shift {
 }
 
 impl Shift {
-    /// The same for all streams.
-    pub(super) fn plain(base_us: i64) -> Self {
-        Self { base_us, ..Self::default() }
+    /// The same shift for a section whose clock has changed since: `base_us` is what its lead needs now, and streams that
+    /// had to wait still wait as long.
+    pub(super) fn on_clock(&self, base_us: i64, before: &Clock, now: &Clock) -> Self {
+        let mut own = Vec::new();
+        for kind in [CodecKind::Video, CodecKind::Audio] {
+            let of_kind = |clock: &Clock| {
+                let beats = clock.beats.iter().filter(|beat| beat.kind == kind);
+                beats.map(|beat| beat.id).collect::<Vec<u32>>()
+            };
+            let pairs = of_kind(before).into_iter().zip(of_kind(now));
+            own.extend(pairs.map(|(before, now)| (now, base_us + self.of(before) - self.base_us)));
+        }
+        Self { base_us, pushed_us: self.pushed_us, own }
     }
 
     /// Of one stream of the section.
