@@ -69,8 +69,15 @@ async fn asked(net: &Net, source: &Source) -> Result<Answer, EngineError> {
 
 /// See [`crate::Engine::dry_run`].
 pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError> {
+    if job.kind == Some(Kind::Site) {
+        return site::dry_run(net, job).await;
+    }
     let mut answer = asked(net, &job.source).await?;
     match resolve::kind(&mut answer, job.kind).await? {
+        Kind::File if job.kind.is_none() && resolve::is_site(&mut answer, job).await? => {
+            drop(answer);
+            site::dry_run(net, job).await
+        }
         kind @ (Kind::Hls | Kind::Dash) => stream::dry_run(net, job, kind, &mut answer).await,
         kind => {
             let identity = answer::coding(&answer.headers) == answer::Coding::Identity;

@@ -27,7 +27,9 @@ use url::Url;
 use weir_media::filename;
 
 use crate::net::Net;
-use crate::{EngineError, Job, Kind, Method, Probe, Source, Thumbnail, Wishes, mux, resolve, without_query};
+use crate::{
+    DryRun, EngineError, Job, Kind, Method, Probe, Source, Thumbnail, Wishes, mux, resolve, without_query,
+};
 
 use failure::{Errors, failed};
 use info::{Info, Page};
@@ -140,6 +142,19 @@ impl Ready {
     }
 }
 
+/// What would be fetched of a page. How, only yt-dlp knows: there are no tracks.
+pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError> {
+    let info = prepare(net, &job.source, job.quality.as_deref(), &job.wishes).await?.info;
+    Ok(DryRun {
+        kind: "site",
+        quality: info.quality(),
+        live: info.is_live(),
+        duration_s: info.duration().unwrap_or_default().as_secs_f64(),
+        total_bytes: info.total_bytes(),
+        tracks: Vec::new(),
+    })
+}
+
 /// A short look at a page.
 pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineError> {
     let ready = prepare(net, source, None, &Wishes::default()).await?;
@@ -155,7 +170,7 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
         live: ready.info.is_live(),
         variants: ready.info.variants(),
         title: ready.info.title().map(str::to_owned),
-        renditions: Vec::new(),
+        renditions: ready.info.renditions(),
         thumbnail: ready.info.thumbnail().map(Thumbnail::Address),
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use url::Url;
-use weir_media::variants::Variant;
+use weir_media::variants::{Rendition, RenditionKind, Variant};
 
 use super::failure::failed;
 use super::progress::count;
@@ -212,6 +212,27 @@ impl Info {
         self.value.to_string().into_bytes()
     }
 
+    /// Languages of the sound, when there are several, and subtitles.
+    pub(super) fn renditions(&self) -> Vec<Rendition<()>> {
+        let mut spoken: Vec<&str> = Vec::new();
+        for language in self.formats().into_iter().filter_map(|format| tag(text(format, "language")?)) {
+            if !spoken.contains(&language) {
+                spoken.push(language);
+            }
+        }
+        if spoken.len() < 2 {
+            spoken.clear();
+        }
+        let sounds = spoken.into_iter().map(|language| rendition(RenditionKind::Audio, language, None));
+        let written = self.value.get("subtitles").and_then(Value::as_object);
+        let written = written.into_iter().flatten().filter_map(|(language, forms)| {
+            let language = tag(language).filter(|language| *language != "live_chat")?;
+            let name = forms.as_array()?.iter().find_map(|form| text(form, "name"));
+            Some(rendition(RenditionKind::Subtitles, language, name))
+        });
+        sounds.chain(written).collect()
+    }
+
     /// Qualities to choose from, best first, sound only last. Their addresses are not told.
     pub(super) fn variants(&self) -> Vec<Variant<()>> {
         let mut variants: Vec<Variant<()>> = Vec::new();
@@ -252,6 +273,35 @@ impl Info {
         variants.sort_by_key(|variant| variant.audio_only);
         tell_apart(&mut variants);
         variants
+    }
+}
+
+/// What a language is called here: `de`, `pt-BR`.
+fn tag(text: &str) -> Option<&str> {
+    let plain = text.len() <= 35 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    (plain && text.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(text)
+}
+
+fn rendition(kind: RenditionKind, language: &str, name: Option<&str>) -> Rendition<()> {
+    let (class, group) = match kind {
+        RenditionKind::Audio => ("audio", "audio"),
+        _ => ("subs", "subtitles"),
+    };
+    Rendition {
+        id: format!("{class}-{language}"),
+        kind,
+        group: group.to_owned(),
+        name: name.unwrap_or(language).to_owned(),
+        language: Some(language.to_owned()),
+        associated_language: None,
+        channels: None,
+        characteristics: Vec::new(),
+        bandwidth: None,
+        codecs: None,
+        forced: false,
+        default: false,
+        autoselect: false,
+        url: None,
     }
 }
 
@@ -352,6 +402,24 @@ mod tests {
         assert!(list.contains("37 entries"), "{list}");
         let list = refused(r#"{"_type": "playlist", "entries": [{"url": "a"}, {"url": "b"}, null]}"#);
         assert!(list.contains("2 entries"), "{list}");
+    }
+
+    #[test]
+    fn languages_to_choose_from_are_told() {
+        let info = one(
+            r#"{"url": "https://h/x", "formats": [{"format_id": "1", "language": "en"}, {"format_id": "2", "language": "pt-BR"},
+                {"format_id": "3", "language": "en"}, {"format_id": "4", "language": "../x"}],
+                "subtitles": {"de": [{"ext": "vtt", "name": "Deutsch"}], "live_chat": [{}], "en": [{"url": 3}], "$(x)": [{}]}}"#,
+        );
+        let told: Vec<(String, String)> = info.renditions().into_iter().map(|r| (r.id, r.name)).collect();
+        let pairs = [("audio-en", "en"), ("audio-pt-BR", "pt-BR"), ("subs-de", "Deutsch"), ("subs-en", "en")];
+        assert_eq!(told, pairs.map(|(id, name)| (id.to_owned(), name.to_owned())));
+        // One language is no choice.
+        assert!(
+            one(r#"{"url": "https://h/x", "formats": [{"format_id": "1", "language": "en"}]}"#)
+                .renditions()
+                .is_empty()
+        );
     }
 
     #[test]
