@@ -15,7 +15,7 @@ use weir_media::{packed, ts};
 
 use super::container::Container;
 use super::source::{self, Source, Stream, go_on, unsupported};
-use super::timeline::{Beat, Piece, Shift};
+use super::timeline::{Beat, Piece, Shift, waiting};
 use super::{Input, Section, ffmpeg};
 use crate::EngineError;
 
@@ -342,7 +342,8 @@ fn converted(
     let (streams, tables) = (richest.streams.clone(), richest.tables.clone());
     let mut sounds: Vec<[u8; 2]> = looked.iter().filter_map(|source| source.sound).collect();
     sounds.dedup();
-    let mut runs = Vec::new();
+    let mut runs: Vec<Part<'_>> = Vec::new();
+    let mut last = None;
     for (((part, bytes), source), (piece, shift)) in parts.iter().zip(&looked).zip(pieces.iter().zip(shifts))
     {
         let Some(clock) = source.clocks.first() else { continue };
@@ -351,7 +352,9 @@ fn converted(
             (None, Some(now)) => shift.base_us - now.first_us,
             (_, None) => continue,
         };
-        let shift = shift.on_clock(base, &piece.clock, clock);
+        let before = runs.last().zip(last).map(|(run, clock): (&Part<'_>, _)| (clock, &run.shift));
+        let shift = waiting(clock, base, before);
+        last = Some(clock);
         runs.push(Part { path: part, bytes: bytes.clone(), beats: &clock.beats, shift });
     }
     packets(&runs, &streams, &tables, path, halt).map(|()| (streams, sounds.len() > 1))

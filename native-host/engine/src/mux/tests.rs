@@ -235,7 +235,7 @@ async fn fragments_behind_one_initialisation_section() {
             "128x72",
             44100,
             tone,
-            "-movflags frag_keyframe+empty_moov+default_base_moof",
+            "-movflags frag_keyframe+empty_moov+default_base_moof+delay_moov",
         );
     }
     bench.track(TrackKind::Video, &[("a.mp4", 3.0), ("b.mp4", 2.0)]);
@@ -246,7 +246,7 @@ async fn fragments_behind_one_initialisation_section() {
 #[tokio::test]
 async fn fragments_whose_encoding_changes() {
     let mut bench = Bench::new();
-    let fragmented = "-movflags frag_keyframe+empty_moov+default_base_moof";
+    let fragmented = "-movflags frag_keyframe+empty_moov+default_base_moof+delay_moov";
     film(bench.path(), "a.mp4", "128x72", 44100, 3.0, fragmented);
     film(bench.path(), "b.mp4", "192x108", 44100, 2.0, &format!("{fragmented} -video_track_timescale 30000"));
     bench.track(TrackKind::Video, &[("a.mp4", 3.0), ("b.mp4", 2.0), ("a.mp4", 3.0)]);

@@ -91,21 +91,6 @@ pub(super) struct Shift {
 }
 
 impl Shift {
-    /// The same shift for a section whose clock has changed since: `base_us` is what its lead needs now, and streams that
-    /// had to wait still wait as long.
-    pub(super) fn on_clock(&self, base_us: i64, before: &Clock, now: &Clock) -> Self {
-        let mut own = Vec::new();
-        for kind in [CodecKind::Video, CodecKind::Audio] {
-            let of_kind = |clock: &Clock| {
-                let beats = clock.beats.iter().filter(|beat| beat.kind == kind);
-                beats.map(|beat| beat.id).collect::<Vec<u32>>()
-            };
-            let pairs = of_kind(before).into_iter().zip(of_kind(now));
-            own.extend(pairs.map(|(before, now)| (now, base_us + self.of(before) - self.base_us)));
-        }
-        Self { base_us, pushed_us: self.pushed_us, own }
-    }
-
     /// Of one stream of the section.
     pub(super) fn of(&self, id: u32) -> i64 {
         self.own.iter().find(|(own, _)| *own == id).map_or(self.base_us, |(_, shift)| *shift)
@@ -211,30 +196,33 @@ pub(super) fn partner(piece: &Piece, main: &[Piece]) -> Option<usize> {
     (0..main.len()).max_by_key(|at| (common(&main[*at]), std::cmp::Reverse(*at)))
 }
 
-/// Lets streams wait that would begin before they ended.
+/// Lets streams wait that would begin before the same one ended; when one would have to wait for long, all do.
 fn without_overlap(piece: &Piece, base: i64, before: Option<(&Piece, &Shift)>) -> Shift {
-    let Some((last, last_shift)) = before else { return Shift { base_us: base, ..Shift::default() } };
+    let before = before.map(|(last, shift)| (&last.clock, shift));
+    let shift = waiting(&piece.clock, base, before);
+    let longest = shift.own.iter().map(|(_, own)| own - base).max().unwrap_or_default();
+    if longest > ALONE_US {
+        return Shift { base_us: base + longest, pushed_us: longest, own: Vec::new() };
+    }
+    shift
+}
+
+/// Lets every stream of a section wait until the same one of the section before has ended.
+pub(super) fn waiting(clock: &Clock, base: i64, before: Option<(&Clock, &Shift)>) -> Shift {
+    let mut shift = Shift { base_us: base, ..Shift::default() };
+    let Some((last, last_shift)) = before else { return shift };
     // The picture of a section is matched with the picture of the one before, and so on; their numbers may differ.
     let mut taken: Vec<u32> = Vec::new();
-    let mut waits = Vec::new();
-    for beat in &piece.clock.beats {
-        let mine = last.clock.beats.iter().find(|one| one.kind == beat.kind && !taken.contains(&one.id));
+    for beat in &clock.beats {
+        let mine = last.beats.iter().find(|one| one.kind == beat.kind && !taken.contains(&one.id));
         let Some(mine) = mine else { continue };
         taken.push(mine.id);
         let wait = mine.end_us + last_shift.of(mine.id) - (beat.first_us + base);
         if wait > 0 {
-            waits.push((beat.id, wait));
+            shift.own.push((beat.id, base + wait));
         }
     }
-    let longest = waits.iter().map(|(_, wait)| *wait).max().unwrap_or_default();
-    if longest > ALONE_US {
-        return Shift { base_us: base + longest, pushed_us: longest, own: Vec::new() };
-    }
-    Shift {
-        base_us: base,
-        pushed_us: 0,
-        own: waits.into_iter().map(|(id, wait)| (id, base + wait)).collect(),
-    }
+    shift
 }
 
 #[cfg(test)]
