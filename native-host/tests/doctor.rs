@@ -43,7 +43,9 @@ fn a_fresh_machine_is_well_and_told_what_it_may_want() {
         !dir.path().join("weir").exists() && !dir.path().join("downloads").exists(),
         "it changes nothing"
     );
-    let (check, status) = doctor(dir.path(), |command| drop(command.env("PATH", "/nowhere")));
+    let (check, status) = doctor(dir.path(), |command| {
+        command.env("PATH", "/nowhere");
+    });
     assert_eq!(status, Some(0), "what is not needed for files is no failure");
     for (name, advice) in [("ffmpeg", "install ffmpeg"), ("yt-dlp", "weir tools install yt-dlp")] {
         assert_eq!(check(name)["result"], "warn");
