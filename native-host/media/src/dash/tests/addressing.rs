@@ -196,7 +196,7 @@ fn a_file_is_one_segment_or_has_an_index() {
 #[test]
 fn attributes_and_addresses_are_inherited() {
     let text = ten_seconds(
-        "<BaseURL>https://cdn.example/root/</BaseURL><Period><BaseURL>p/</BaseURL>\
+        "<BaseURL>https://cdn.example/top/</BaseURL><Period><BaseURL>p/</BaseURL>\
          <SegmentTemplate timescale=\"1000\" duration=\"5000\" startNumber=\"7\" media=\"$RepresentationID$-$Number$\" initialization=\"$RepresentationID$-i\"/>\
          <AdaptationSet mimeType=\"video/mp4\" codecs=\"avc1.4d401e\" width=\"640\"><BaseURL>s/</BaseURL><SegmentTemplate startNumber=\"9\"/>\
          <Representation id=\"a\" bandwidth=\"1\" height=\"360\"><BaseURL>r/</BaseURL><SegmentTemplate presentationTimeOffset=\"3000\"/></Representation>\
@@ -211,12 +211,12 @@ fn attributes_and_addresses_are_inherited() {
         (Some(640), Some("avc1.4d401e"))
     );
     let first = mpd.track(&offer.variants[0].url, EARLY).unwrap();
-    assert_eq!(lines(&first), ["0+5000 /root/p/s/r/a-9", "5000+5000 /root/p/s/r/a-10"]);
+    assert_eq!(lines(&first), ["0+5000 /top/p/s/r/a-9", "5000+5000 /top/p/s/r/a-10"]);
     let segment = &timed(&first)[0].segment;
     assert_eq!((segment.sequence, segment.shift_us), (9, Some(-3_000_000)));
-    assert_eq!(segment.map.as_ref().unwrap().url.as_str(), "https://cdn.example/root/p/s/r/a-i");
+    assert_eq!(segment.map.as_ref().unwrap().url.as_str(), "https://cdn.example/top/p/s/r/a-i");
     let second = mpd.track(&offer.variants[1].url, EARLY).unwrap();
-    assert_eq!(lines(&second), ["0+5000 /root/p/s/b-9", "5000+5000 /root/p/s/b-10"]);
+    assert_eq!(lines(&second), ["0+5000 /top/p/s/b-9", "5000+5000 /top/p/s/b-10"]);
     assert_eq!(timed(&second)[0].segment.shift_us, Some(0));
 }
 
