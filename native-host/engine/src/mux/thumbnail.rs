@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::container::Container;
 use super::ffmpeg;
 use super::source::unsupported;
+use tokio::io::AsyncWriteExt as _;
+
 use crate::EngineError;
 
 /// Most bytes of a stream that are looked at.
@@ -72,7 +74,16 @@ impl Temporary {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(|error| EngineError::Internal(error.to_string()))?;
         let file = Self(folder.join(format!("picture-{:016x}", u64::from_ne_bytes(number))));
-        tokio::fs::write(&file.0, bytes).await.map_err(EngineError::disk)?;
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut open = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file.0)
+            .await
+            .map_err(EngineError::disk)?;
+        open.write_all(bytes).await.map_err(EngineError::disk)?;
+        open.flush().await.map_err(EngineError::disk)?;
         Ok(file)
     }
 }

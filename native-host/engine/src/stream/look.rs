@@ -74,8 +74,8 @@ async fn frame(net: &Net, visitor: &Source, segment: &Segment) -> Option<Vec<u8>
         None => Vec::new(),
     };
     bytes.extend(part(net, visitor, &segment.url, segment.byte_range).await?);
-    let _ = bytes;
-    None
+    let ffmpeg = mux::find(net.options().ffmpeg.as_deref()).ok()?;
+    mux::thumbnail(&ffmpeg, &bytes, &std::env::temp_dir()).await.ok()
 }
 
 async fn part(net: &Net, visitor: &Source, url: &Url, range: Option<ByteRange>) -> Option<Vec<u8>> {
