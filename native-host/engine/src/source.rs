@@ -56,6 +56,24 @@ impl Source {
     pub(crate) fn visiting(&self) -> Self {
         Self { method: Method::Get, body: None, ..self.clone() }
     }
+
+    /// The same visitor, who was given these cookies (values of `Set-Cookie`) at `place`. Only what is handed out at home is
+    /// kept: nowhere else are cookies shown.
+    #[must_use]
+    pub(crate) fn given<'a>(self, place: &Url, set: impl Iterator<Item = &'a str>) -> Self {
+        if !same_place(&self.url, place) {
+            return self;
+        }
+        let own = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        let shown = self.cookies.clone().or_else(|| own.map(|(_, value)| value.clone())).unwrap_or_default();
+        let mut cookies: Vec<(String, String)> = shown.split(';').filter_map(pair).collect();
+        for (name, value) in set.filter_map(|set| pair(set.split(';').next().unwrap_or_default())) {
+            cookies.retain(|(known, _)| *known != name);
+            cookies.push((name, value));
+        }
+        let text: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Self { cookies: Some(text.join("; ")).filter(|text| !text.is_empty()), ..self }
+    }
 }
 
 impl std::fmt::Debug for Source {
@@ -71,6 +89,13 @@ impl std::fmt::Debug for Source {
             .field("proxy", &self.proxy)
             .finish()
     }
+}
+
+/// `name=value`.
+fn pair(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=')?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned()))
 }
 
 /// An address as it may be shown: query, fragment and user info often carry secrets.
@@ -196,5 +221,19 @@ mod tests {
         source.proxy = Some(Proxy::parse("http://me:S3CRET@proxy.example:3128").unwrap());
         let shown = format!("{source:?}");
         assert!(!shown.contains("S3CRET") && !shown.contains("u:p"), "{shown}");
+    }
+
+    #[test]
+    fn cookies_given_at_home_are_shown_at_home() {
+        let url = |text| Url::parse(text).unwrap();
+        let mut visitor = Source::get(url("https://a.example/live/list.m3u8"));
+        visitor.cookies = Some("a=1; b=2".into());
+        let set = ["b=3; Path=/; HttpOnly", "c=x=y; Secure", "broken"];
+        let given = visitor.clone().given(&url("https://a.example/other"), set.into_iter());
+        assert_eq!(given.cookies.as_deref(), Some("a=1; b=3; c=x=y"));
+        let elsewhere = visitor.given(&url("https://b.example/"), set.into_iter());
+        assert_eq!(elsewhere.cookies.as_deref(), Some("a=1; b=2"));
+        let fresh = Source::get(url("https://a.example/")).given(&url("https://a.example/"), [].into_iter());
+        assert_eq!(fresh.cookies, None);
     }
 }

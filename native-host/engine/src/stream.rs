@@ -75,6 +75,8 @@ pub(crate) struct Ready {
     /// The result must have a picture. False when the manifest does not say so: then it may have one.
     has_picture: bool,
     codecs: Option<String>,
+    /// Who asks for the segments.
+    visitor: Source,
     /// What there is to choose from; empty when there is no choice.
     variants: Vec<Variant<()>>,
     renditions: Vec<Rendition<()>>,
@@ -102,14 +104,15 @@ pub(crate) async fn prepare(net: &Net, job: &Job, manifest: Manifest) -> Result<
 
 /// The same without asking whether it could be put together here.
 async fn look(net: &Net, job: &Job, manifest: Manifest) -> Result<Ready, EngineError> {
-    let visitor = job.source.visiting();
-    let Manifest { url, dated, content } = manifest;
-    let ready = match content {
+    let Manifest { url, dated, cookies, content } = manifest;
+    let visitor = job.source.visiting().given(&url, cookies.iter().map(String::as_str));
+    let mut ready = match content {
         Content::Hls(playlist) => hls(net, job, &visitor, url, *playlist).await?,
         Content::Dash(mpd) => dash::prepare(net, job, &visitor, url, dated, *mpd).await?,
     };
     let holes = job.wishes.holes || ready.live.is_some();
     ready.tracks.iter().try_for_each(|track| plan::check(track, holes))?;
+    ready.visitor = visitor;
     Ok(ready)
 }
 
@@ -183,6 +186,7 @@ async fn hls(
         audio_only: choice.audio_only,
         has_picture: choice.has_picture,
         codecs: choice.codecs,
+        visitor: visitor.clone(),
         live: is_live.then_some(Live::Hls { playlists, variables }),
         ffmpeg: PathBuf::new(),
     })
@@ -259,7 +263,7 @@ pub(crate) async fn run(
     let done_us = marks.iter().map(|mark| mark.us).sum();
     let shared = Arc::new(fetch::Shared::new(
         net.clone(),
-        job.source.visiting(),
+        ready.visitor.clone(),
         Arc::clone(&job.limit),
         Arc::clone(monitor),
         progress::Progress::new(Arc::clone(monitor), total_us, done_us),
@@ -360,7 +364,7 @@ fn feeds(
                 let (out, segments) = tokio::sync::mpsc::unbounded_channel();
                 followers.spawn(live::follow_hls(
                     net.clone(),
-                    job.source.visiting(),
+                    ready.visitor.clone(),
                     (url.clone(), backups.clone()),
                     variables.clone(),
                     media,
@@ -382,7 +386,7 @@ fn feeds(
                 tracks.push(live::Follower::new(id.clone(), out, recorded(mark), mark.sequence, end.limit));
                 feeds.push(Feed::Live(segments));
             }
-            followers.spawn(live::follow_dash(net.clone(), job.source.visiting(), *broadcast, tracks, end));
+            followers.spawn(live::follow_dash(net.clone(), ready.visitor.clone(), *broadcast, tracks, end));
             feeds
         }
     };

@@ -60,6 +60,8 @@ pub(crate) struct Manifest {
     pub(crate) url: Url,
     /// What the server said that the time is, in milliseconds since 1970.
     pub(crate) dated: Option<i64>,
+    /// Values of `Set-Cookie`: some servers hand out with the manifest what they want to see with the segments.
+    pub(crate) cookies: Vec<String>,
     pub(crate) content: Content,
 }
 
@@ -74,7 +76,9 @@ pub(crate) async fn read(kind: Kind, answer: &mut Answer) -> Result<Manifest, En
         Kind::Dash => Content::Dash(Box::new(mpd(answer).await?)),
         _ => Content::Hls(Box::new(playlist(answer, &Context::default()).await?)),
     };
-    Ok(Manifest { url: answer.url.clone(), dated: server_date(answer), content })
+    let set = answer.headers.get_all(reqwest::header::SET_COOKIE).iter();
+    let cookies = set.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
+    Ok(Manifest { url: answer.url.clone(), dated: server_date(answer), cookies, content })
 }
 
 /// What the server says that the time is, in milliseconds since 1970.
