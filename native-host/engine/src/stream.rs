@@ -174,6 +174,7 @@ async fn hls(
         origin: Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
         segments: media.segments.clone(),
         doubtful: false,
+        quiet: Vec::new(),
         elsewhere: Vec::new(),
     });
     Ok(Ready {
@@ -298,6 +299,7 @@ async fn fetch_all(
             kind: track.kind,
             count: track.segments.len(),
             doubtful: track.doubtful.then(|| track.segments.len().saturating_sub(1)),
+            quiet: Arc::new(track.quiet.clone()),
             elsewhere: Arc::new(track.elsewhere.clone()),
             feed,
         };

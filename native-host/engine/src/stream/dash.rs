@@ -87,8 +87,15 @@ async fn track(
     let mut segments = Vec::new();
     let mut elsewhere = Vec::new();
     let mut doubtful = false;
+    let mut quiet = Vec::new();
+    // Of periods that have nothing of the kind; told with the address of the segment behind them.
+    let mut silences = Vec::new();
     for mut part in found.parts {
         let holes = part.holes(SHORTEST_HOLE);
+        if matches!(part.media, Media::Absent) {
+            silences.extend(holes);
+            continue;
+        }
         let mut holes = holes.iter().peekable();
         let timed = match std::mem::replace(&mut part.media, Media::Absent) {
             Media::Segments(timed) => timed,
@@ -96,6 +103,12 @@ async fn track(
             Media::Absent => Vec::new(),
         };
         for timed in timed {
+            for silence in silences.drain(..) {
+                if wanted.place.kind() != ContentKind::Video {
+                    quiet.push(milliseconds(silence.start_us));
+                }
+                segments.push(gap(&timed.segment, silence.start_us, silence.length));
+            }
             while let Some(hole) = holes.next_if(|hole| hole.start_us < timed.start_us) {
                 segments.push(gap(&timed.segment, hole.start_us, hole.length));
             }
@@ -120,6 +133,7 @@ async fn track(
         origin: Origin::Dash(wanted.place.clone()),
         segments,
         doubtful,
+        quiet,
         elsewhere,
     })
 }

@@ -43,7 +43,9 @@ pub(crate) enum Message {
     /// It cannot be had, and is left out.
     Lost,
     /// It does not exist, and nothing is missing.
-    Nothing,
+    Quiet,
+    /// The same, and whether there was to be one nobody knew: its time is no plan to hold anybody to.
+    Doubtful,
     Failed(EngineError),
 }
 
@@ -99,6 +101,7 @@ pub(crate) struct Lane {
     /// Whatever is in front of the media is part of it.
     pub(crate) text: bool,
     doubtful: Option<usize>,
+    quiet: Arc<Vec<u64>>,
     elsewhere: Arc<Vec<weir_media::dash::Part>>,
 }
 
@@ -108,9 +111,10 @@ impl Lane {
         turn: watch::Receiver<usize>,
         text: bool,
         doubtful: Option<usize>,
+        quiet: Arc<Vec<u64>>,
         elsewhere: Arc<Vec<weir_media::dash::Part>>,
     ) -> Self {
-        Self { count, turn, current: Arc::new(Semaphore::new(CURRENT)), text, doubtful, elsewhere }
+        Self { count, turn, current: Arc::new(Semaphore::new(CURRENT)), text, doubtful, quiet, elsewhere }
     }
 }
 
@@ -144,6 +148,10 @@ pub(crate) async fn fetch(
     out: mpsc::UnboundedSender<Message>,
     _slot: OwnedSemaphorePermit,
 ) {
+    if piece.gap && lane.quiet.contains(&piece.sequence) {
+        let _ = out.send(Message::Quiet);
+        return;
+    }
     if piece.gap {
         let error = missing(piece.index, lane.count, "the server says it does not exist".to_owned(), None);
         let _ = out.send(if shared.holes { Message::Lost } else { Message::Failed(error) });
@@ -199,7 +207,7 @@ pub(crate) async fn fetch(
     if lane.doubtful == Some(piece.index)
         && matches!(error, EngineError::SegmentMissing { status: Some(404 | 410), .. })
     {
-        let _ = out.send(Message::Nothing);
+        let _ = out.send(Message::Doubtful);
         return;
     }
     // Without its initialisation section a run of segments cannot be read at all.

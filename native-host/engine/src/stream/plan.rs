@@ -28,6 +28,8 @@ pub(crate) struct Track {
     pub(crate) segments: Vec<Segment>,
     /// The last segment may not be there, and then nothing is missing.
     pub(crate) doubtful: bool,
+    /// Time in which it has nothing to say, as periods without sound: gaps by their sequence numbers.
+    pub(crate) quiet: Vec<u64>,
     /// Its periods, without their segments: they know where else the same is. Empty for HLS.
     pub(crate) elsewhere: Vec<weir_media::dash::Part>,
 }
@@ -55,7 +57,8 @@ pub(crate) fn check(track: &Track, holes: bool) -> Result<(), EngineError> {
     if track.segments.iter().any(is_sample_aes) {
         return unsupported("its encryption method SAMPLE-AES is not known");
     }
-    if let Some(index) = track.segments.iter().position(|segment| segment.gap).filter(|_| !holes) {
+    let is_gap = |segment: &Segment| segment.gap && !track.quiet.contains(&segment.sequence);
+    if let Some(index) = track.segments.iter().position(is_gap).filter(|_| !holes) {
         let reason = "the server says it does not exist".to_owned();
         return Err(missing(index, track.segments.len(), reason, None));
     }
@@ -213,6 +216,7 @@ mod tests {
             origin: Origin::Hls { url, backups: Vec::new() },
             segments: media.segments,
             doubtful: false,
+            quiet: Vec::new(),
             elsewhere: Vec::new(),
         }
     }

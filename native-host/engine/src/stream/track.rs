@@ -61,6 +61,8 @@ pub(crate) struct Task {
     pub(crate) count: usize,
     /// The last one may not be there, and then nothing is missing.
     pub(crate) doubtful: Option<usize>,
+    /// Time in which it has nothing to say, by sequence number.
+    pub(crate) quiet: Arc<Vec<u64>>,
     /// Where else the same is.
     pub(crate) elsewhere: Arc<Vec<weir_media::dash::Part>>,
     pub(crate) feed: Feed,
@@ -73,14 +75,14 @@ pub(crate) async fn run(
     recorder: Arc<Recorder>,
     stop: &CancellationToken,
 ) -> Result<(), EngineError> {
-    let Task { number, kind, count, doubtful, elsewhere, mut feed } = task;
+    let Task { number, kind, count, doubtful, quiet, elsewhere, mut feed } = task;
     let state = recorder.track(number);
     let first = state.written.segments;
     let shift_us = state.breaks.last().and_then(|last| last.shift_us);
     let mut pieces = Pieces::new(state.written.map.clone(), shift_us, state.written.bytes == 0);
     let (to_writer, coming) = mpsc::channel::<Coming>(WINDOW);
     let (turn, turns) = watch::channel(0);
-    let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, elsewhere);
+    let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, quiet, elsewhere);
     let writing = tokio::task::spawn_blocking({
         let (recorder, shared) = (Arc::clone(&recorder), Arc::clone(&shared));
         let text = kind == TrackKind::Subtitles;
@@ -140,8 +142,8 @@ enum Ended {
     /// One past its last byte.
     At(u64),
     Lost,
-    /// It does not exist, and nothing is missing.
-    Nothing,
+    /// It does not exist, and nothing is missing; so much of its time is accounted for.
+    Quiet,
     /// Its request was aborted.
     Aborted,
 }
@@ -176,7 +178,6 @@ impl Writing {
             if let Some(begins) = &piece.begins {
                 self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
             }
-            let mut us = piece.us;
             let lost = match self.piece(file, *at, &piece, &mut messages)? {
                 Ended::At(end) => {
                     *at = end;
@@ -186,17 +187,16 @@ impl Writing {
                     self.shared.progress.add(piece.us);
                     Some(1)
                 }
-                Ended::Nothing => {
+                Ended::Quiet => {
                     self.shared.progress.add(piece.us);
-                    us = 0;
-                    None
+                    Some(0)
                 }
                 Ended::Aborted => return Err(EngineError::Stopped),
             };
             if piece.is_map {
                 continue;
             }
-            let written = Written { us, sequence: piece.sequence, end: *at, lost };
+            let written = Written { us: piece.us, sequence: piece.sequence, end: *at, lost };
             self.recorder.wrote(self.number, &written)?;
             self.grown(*at);
             if synced.elapsed() > SYNC_EVERY {
@@ -272,10 +272,11 @@ impl Writing {
                     file.set_len(start).map_err(EngineError::disk)?;
                     return Ok(Ended::Lost);
                 }
-                Message::Nothing => {
+                Message::Quiet => return Ok(Ended::Quiet),
+                Message::Doubtful => {
                     monitor.uncount_received(counted);
                     file.set_len(start).map_err(EngineError::disk)?;
-                    return Ok(Ended::Nothing);
+                    return Ok(Ended::At(start));
                 }
                 Message::Failed(error) => return Err(error),
             };

@@ -238,9 +238,9 @@ impl Stretch<'_> {
             doubtful: false,
         };
         let run = self.clipped(scheme, run);
-        // Sound is often a little longer than the picture, and the presentation as long as either: whether there is a
-        // picture for the rest, nobody says.
-        let doubtful = numbered.is_none() && run.count > 1 && run.last_duration < duration / 2;
+        // Real segments are a little longer or shorter than their stated length, and sound and picture end apart: whether
+        // there is one more for the rest, nobody says. A whole one that is missing shows in the length of the result.
+        let doubtful = numbered.is_none() && run.count > 1;
         let run = Run { doubtful, ..run };
         let Some(now) = self.now else { return Ok(vec![run]) };
         let Some(at) = now.at_us else {

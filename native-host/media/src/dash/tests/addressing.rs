@@ -252,7 +252,7 @@ fn whole_segments_carry_their_key() {
 }
 
 #[test]
-fn a_rest_that_only_the_length_speaks_of_is_doubtful() {
+fn a_last_segment_that_only_the_length_speaks_of_is_doubtful() {
     let last = |duration: &str, more: &str| {
         let inside =
             format!("<SegmentTemplate timescale=\"10\" duration=\"{duration}\" {more} media=\"$Number$\"/>");
@@ -260,6 +260,6 @@ fn a_rest_that_only_the_length_speaks_of_is_doubtful() {
     };
     assert!(last("33", ""));
     assert!(!last("33", "endNumber=\"4\""));
-    assert!(!last("40", ""));
-    assert!(!last("50", ""));
+    assert!(last("50", ""));
+    assert!(!last("50", "endNumber=\"2\""));
 }
