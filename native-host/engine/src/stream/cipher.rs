@@ -5,8 +5,14 @@
 
 use aes::cipher::{Array, BlockModeDecrypt, KeyIvInit};
 use aes::{Aes128, Aes256};
+use weir_media::segment::{Encryption, Key};
+
+use crate::EngineError;
+use crate::mux::decrypt_samples;
 
 const BLOCK: usize = 16;
+/// Largest segment that is decrypted as a whole.
+const MAX_HELD: usize = 64 * 1024 * 1024;
 
 /// The bytes are not what this key encrypted.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +23,51 @@ pub(crate) struct WrongKey;
 pub(crate) enum KeyBytes {
     Aes128([u8; 16]),
     Aes256([u8; 32]),
+}
+
+/// How one segment is decrypted.
+pub(crate) enum Secret {
+    /// All of it, as it comes.
+    Whole(Cipher),
+    /// Parts of its samples, once it is there: a sample is told only by what is around it.
+    Samples { key: [u8; 16], iv: [u8; 16], held: Vec<u8> },
+}
+
+impl Secret {
+    pub(crate) fn new(bytes: KeyBytes, key: &Key, sequence: u64) -> Self {
+        let iv = key.iv_for(sequence);
+        match (key.encryption, bytes) {
+            (Encryption::SampleAes, KeyBytes::Aes128(key)) => Self::Samples { key, iv, held: Vec::new() },
+            _ => Self::Whole(Cipher::new(&bytes, &iv)),
+        }
+    }
+
+    /// What can be written already.
+    pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<Vec<u8>, EngineError> {
+        match self {
+            Self::Whole(cipher) => Ok(cipher.update(bytes)),
+            Self::Samples { held, .. } if held.len() + bytes.len() > MAX_HELD => {
+                Err(EngineError::UnsupportedMedia { reason: "an encrypted segment is too large".to_owned() })
+            }
+            Self::Samples { held, .. } => {
+                held.extend_from_slice(bytes);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// The rest. `number` is the segment's, counted from 1.
+    pub(crate) fn finish(self, number: usize) -> Result<Vec<u8>, EngineError> {
+        match self {
+            Self::Whole(cipher) => cipher.finish().map_err(|WrongKey| EngineError::UnsupportedMedia {
+                reason: format!("segment {number} cannot be decrypted with the key the server gave"),
+            }),
+            Self::Samples { key, iv, mut held } => {
+                decrypt_samples(&mut held, &key, &iv)?;
+                Ok(held)
+            }
+        }
+    }
 }
 
 enum Decryptor {

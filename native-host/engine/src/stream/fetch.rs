@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use url::Url;
 use weir_media::segment::{Encryption, Key};
 
-use super::cipher::{Cipher, KeyBytes};
+use super::cipher::{KeyBytes, Secret};
 use super::dash;
 use super::disguise::Undisguise;
 use super::pace::Pace;
@@ -37,7 +37,7 @@ const MAX_KEY: usize = 64 * 1024;
 /// What a request tells its writer.
 pub(crate) enum Message {
     /// The body begins, perhaps anew: whatever this piece brought before is void.
-    Begin(Option<Box<Cipher>>),
+    Begin(Option<Box<Secret>>),
     Data(Bytes, OwnedSemaphorePermit),
     End,
     /// It cannot be had, and is left out.
@@ -223,8 +223,10 @@ async fn attempt(
     number: usize,
     out: &mpsc::UnboundedSender<Message>,
 ) -> Result<u64, Miss> {
-    let cipher = match &piece.key {
-        Some(key) => Some(Box::new(Cipher::new(&key_bytes(shared, key).await?, &key.iv_for(piece.sequence)))),
+    let secret = match &piece.key {
+        // Only samples are encrypted so, and an initialisation section has none.
+        Some(key) if key.encryption == Encryption::SampleAes && piece.is_map => None,
+        Some(key) => Some(Box::new(Secret::new(key_bytes(shared, key).await?, key, piece.sequence))),
         None => None,
     };
     let wanted = piece.byte_range.map(|range| (range.offset, range.end()));
@@ -257,7 +259,7 @@ async fn attempt(
         (None, _) => (0, u64::MAX),
     };
     let expected = if wanted.is_some() { Some(left) } else { answer::content_length(&answer.headers) };
-    out.send(Message::Begin(cipher)).map_err(|_| Miss::Gone)?;
+    out.send(Message::Begin(secret)).map_err(|_| Miss::Gone)?;
     let mut credit = Credit::new(&shared.progress, piece.us, expected);
     // Behind a cipher nothing can be seen from outside.
     let mut undisguise = (piece.key.is_none() && !lane.text && !piece.is_map).then(Undisguise::default);

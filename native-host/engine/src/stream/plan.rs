@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use url::Url;
-use weir_media::segment::{ByteRange, Encryption, Key, Map, Segment};
+use weir_media::segment::{ByteRange, Key, Map, Segment};
 
 use crate::EngineError;
 use crate::digest::hex;
@@ -51,12 +51,6 @@ impl Track {
 
 /// Refuses what must not or cannot be downloaded. With `holes`, segments that the server says do not exist are none of it.
 pub(crate) fn check(track: &Track, holes: bool) -> Result<(), EngineError> {
-    let unsupported = |reason: &str| Err(EngineError::UnsupportedMedia { reason: reason.to_owned() });
-    let is_sample_aes =
-        |segment: &Segment| segment.key.as_ref().is_some_and(|key| key.encryption == Encryption::SampleAes);
-    if track.segments.iter().any(is_sample_aes) {
-        return unsupported("its encryption method SAMPLE-AES is not known");
-    }
     let is_gap = |segment: &Segment| segment.gap && !track.quiet.contains(&segment.sequence);
     if let Some(index) = track.segments.iter().position(is_gap).filter(|_| !holes) {
         let reason = "the server says it does not exist".to_owned();

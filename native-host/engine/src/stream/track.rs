@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weir_media::drm::{self, Drm, Protection};
 use weir_media::segment::Segment;
 
-use super::cipher::Cipher;
+use super::cipher::Secret;
 use super::fetch::{self, Lane, Message, Shared};
 use super::plan::{Piece, Pieces};
 use super::recorder::{Recorder, Written};
@@ -225,34 +225,28 @@ impl Writing {
         messages: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<Ended, EngineError> {
         let mut at = start;
-        let mut cipher: Option<Box<Cipher>> = None;
+        let mut secret: Option<Box<Secret>> = None;
         let mut counted = 0_u64;
         let monitor = Arc::clone(&self.shared.monitor);
         self.init.clear();
         while let Some(message) = messages.blocking_recv() {
             let bytes: Bytes = match message {
                 Message::Begin(new) => {
-                    cipher = new;
+                    secret = new;
                     at = start;
                     monitor.uncount_received(std::mem::take(&mut counted));
                     file.seek(SeekFrom::Start(start)).map_err(EngineError::disk)?;
                     self.init.clear();
                     continue;
                 }
-                Message::Data(bytes, _room) => match &mut cipher {
-                    Some(cipher) => cipher.update(&bytes).into(),
+                Message::Data(bytes, _room) => match &mut secret {
+                    Some(secret) => secret.update(&bytes)?.into(),
                     None => bytes,
                 },
                 Message::End => {
                     let mut last = Vec::new();
-                    if let Some(cipher) = cipher {
-                        let wrong_key = |_| EngineError::UnsupportedMedia {
-                            reason: format!(
-                                "segment {} cannot be decrypted with the key the server gave",
-                                piece.index + 1
-                            ),
-                        };
-                        last = cipher.finish().map_err(wrong_key)?;
+                    if let Some(secret) = secret {
+                        last = secret.finish(piece.index + 1)?;
                         self.look(piece, &last)?;
                     }
                     if self.text {
