@@ -14,8 +14,9 @@ pub(crate) fn describe(error: &EngineError) -> ErrorInfo {
         }
         _ => error.to_string(),
     };
-    if message.is_char_boundary(1) && !message.is_empty() {
-        // Library errors begin in lower case because they are joined; a sentence for people does not.
+    if message.is_char_boundary(1) && !message.is_empty() && !message.starts_with("yt-dlp") {
+        // Library errors begin in lower case because they are joined; a sentence for people does not, but for a name
+        // that is never written otherwise.
         message = message[..1].to_uppercase() + &message[1..];
     }
     if !message.ends_with(['.', '!', '?']) {
@@ -83,6 +84,13 @@ mod tests {
         assert_eq!(info.code, "ffmpeg_missing");
         assert_eq!(info.action, Some(Action::InstallFfmpeg));
         assert!(info.message.starts_with("Ffmpeg is needed") && info.message.ends_with('.'));
+    }
+
+    #[test]
+    fn a_name_is_written_as_it_is() {
+        let info = describe(&EngineError::YtDlpMissing);
+        assert_eq!(info.action, Some(Action::InstallYtDlp));
+        assert!(info.message.starts_with("yt-dlp "), "{}", info.message);
     }
 
     #[test]

@@ -46,13 +46,15 @@ pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, Api
     {
         (context.username, context.password) = (Some(username), Some(password));
     }
-    // What the row is called until the server has answered.
+    let kind = new.kind.unwrap_or_else(|| guess_kind(&url));
+    let title = new.title.map(|title| clip(&title, MAX_TITLE)).filter(|title| !title.is_empty());
+    // What the row is called until the server has answered. The address of a playlist or a page is no name.
     let name = context
         .filename
         .clone()
+        .or_else(|| title.clone().filter(|_| kind != DownloadKind::File))
         .or_else(|| filename::from_url(&url))
         .unwrap_or_else(|| "download".to_owned());
-    let kind = new.kind.unwrap_or_else(|| guess_kind(&url));
     let name = filename::safe(&name);
     let page_url = new.page_url.filter(|page| is_web(page));
     let category = match new.category.as_deref().filter(|category| !category.is_empty()) {
@@ -68,7 +70,7 @@ pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, Api
     record.request = context;
     record.download.quality.clone_from(&record.request.quality);
     record.download.page_url = page_url;
-    record.download.title = new.title.map(|title| clip(&title, MAX_TITLE)).filter(|title| !title.is_empty());
+    record.download.title = title;
     record.download.priority = new.priority.unwrap_or(0);
     record.download.rate_limit = new.rate_limit.filter(|limit| *limit > 0);
     record.download.category = category;

@@ -11,11 +11,11 @@ pub fn error_note<E: IntoView + 'static>(error: &ErrorInfo, extra: E) -> impl In
     let message = error.message.clone();
     let whole = message.clone();
     let command = matches!(error.action, Some(Action::InstallYtDlp))
-        .then(|| view! { " In a terminal: "<code>"weir tools install yt-dlp"</code> });
+        .then(|| view! { "In a terminal: "<code>"weir tools install yt-dlp"</code>". " });
     view! {
         <div class="note note-error">
             {icon(|| Icon::Warning)}
-            <p title=whole><bdi dir="auto">{message}</bdi>{command}</p>
+            <p title=whole>{command}<bdi dir="auto">{message}</bdi></p>
             {extra}
         </div>
     }
