@@ -127,11 +127,17 @@ async fn hls(
     let (mut variants, mut renditions, mut title) = (Vec::new(), Vec::new(), None);
     let (choice, playlists, variables) = match playlist {
         Playlist::Media(media) => {
+            let whole = manifest::whole_address(url.clone());
+            let media = if media.skipped > 0 && whole != url {
+                manifest::media_playlist(net, visitor, &whole, &[], &Context::default()).await?
+            } else {
+                media
+            };
             let choice = Choice {
                 label: None,
                 tracks: vec![Wanted {
                     kind: TrackKind::Video,
-                    place: url,
+                    place: whole,
                     backups: Vec::new(),
                     language: None,
                     name: None,

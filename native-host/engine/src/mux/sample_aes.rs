@@ -28,9 +28,7 @@ const ENCRYPTED: [(u8, u8); 2] = [(0xDB, 0x1B), (0xCF, 0x0F)];
 /// [`EngineError::UnsupportedMedia`] when it is no transport stream of H.264 and AAC, or does not fit this key.
 pub(crate) fn decrypt_samples(segment: &mut [u8], key: &[u8; 16], iv: &[u8; 16]) -> Result<(), EngineError> {
     if segment.len() < PACKET || segment.iter().step_by(PACKET).any(|sync| *sync != 0x47) {
-        return Err(unsupported(
-            "its samples are encrypted one by one, which is known of transport streams only",
-        ));
+        return Err(unsupported("SAMPLE-AES is decrypted in transport streams only"));
     }
     let secret = Secret { key: *key, iv: *iv };
     let streams = announce_clear(segment)?;

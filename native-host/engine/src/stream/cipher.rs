@@ -28,7 +28,7 @@ pub(crate) enum KeyBytes {
 /// How one segment is decrypted.
 pub(crate) enum Secret {
     /// All of it, as it comes.
-    Whole(Cipher),
+    Whole(Box<Cipher>),
     /// Parts of its samples, once it is there: a sample is told only by what is around it.
     Samples { key: [u8; 16], iv: [u8; 16], held: Vec<u8> },
 }
@@ -38,7 +38,7 @@ impl Secret {
         let iv = key.iv_for(sequence);
         match (key.encryption, bytes) {
             (Encryption::SampleAes, KeyBytes::Aes128(key)) => Self::Samples { key, iv, held: Vec::new() },
-            _ => Self::Whole(Cipher::new(&bytes, &iv)),
+            _ => Self::Whole(Box::new(Cipher::new(&bytes, &iv))),
         }
     }
 
@@ -71,7 +71,7 @@ impl Secret {
 }
 
 enum Decryptor {
-    Aes128(cbc::Decryptor<Aes128>),
+    Aes128(Box<cbc::Decryptor<Aes128>>),
     Aes256(Box<cbc::Decryptor<Aes256>>),
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Cipher {
 impl Cipher {
     pub(crate) fn new(key: &KeyBytes, iv: &[u8; 16]) -> Self {
         let decryptor = match key {
-            KeyBytes::Aes128(key) => Decryptor::Aes128(cbc::Decryptor::new(key.into(), iv.into())),
+            KeyBytes::Aes128(key) => Decryptor::Aes128(Box::new(cbc::Decryptor::new(key.into(), iv.into()))),
             KeyBytes::Aes256(key) => Decryptor::Aes256(Box::new(cbc::Decryptor::new(key.into(), iv.into()))),
         };
         Self { decryptor, held: Vec::new() }

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn ts(packets: usize) -> Vec<u8> {
-        (0..packets).flat_map(|n| [&[0x47, 0x40, 0x11, 0x10][..], &vec![n as u8; 184]].concat()).collect()
+        (0..packets).flat_map(|n| [&[0x47, 0x40, 0x11, 0x10][..], &[n as u8; 184]].concat()).collect()
     }
 
     fn run(bytes: &[u8], piece: usize) -> Result<Vec<u8>, OnlyAPicture> {

@@ -37,7 +37,7 @@ const MAX_KEY: usize = 64 * 1024;
 /// What a request tells its writer.
 pub(crate) enum Message {
     /// The body begins, perhaps anew: whatever this piece brought before is void.
-    Begin(Option<Box<Secret>>),
+    Begin(Option<Secret>),
     Data(Bytes, OwnedSemaphorePermit),
     End,
     /// It cannot be had, and is left out.
@@ -226,7 +226,7 @@ async fn attempt(
     let secret = match &piece.key {
         // Only samples are encrypted so, and an initialisation section has none.
         Some(key) if key.encryption == Encryption::SampleAes && piece.is_map => None,
-        Some(key) => Some(Box::new(Secret::new(key_bytes(shared, key).await?, key, piece.sequence))),
+        Some(key) => Some(Secret::new(key_bytes(shared, key).await?, key, piece.sequence)),
         None => None,
     };
     let wanted = piece.byte_range.map(|range| (range.offset, range.end()));

@@ -68,7 +68,7 @@ pub(super) async fn run(
         }
     };
     let concluded = tokio::task::spawn_blocking(move || {
-        conclude(recorder, &output, &ready, muxed, wanted.as_ref(), lacks)
+        conclude(recorder, &output, &ready, &muxed, wanted.as_ref(), lacks)
     });
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
 }
@@ -174,7 +174,7 @@ fn conclude(
     recorder: Arc<Recorder>,
     output: &Path,
     ready: &Ready,
-    muxed: Muxed,
+    muxed: &Muxed,
     wanted: Option<&Expected>,
     lacks: Option<String>,
 ) -> Result<Finished, EngineError> {

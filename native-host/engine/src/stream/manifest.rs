@@ -26,10 +26,6 @@ async fn body(answer: &mut Answer) -> Result<Vec<u8>, EngineError> {
     }
 }
 
-fn in_unicode(body: Vec<u8>) -> String {
-    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
 fn unpacked(body: &[u8]) -> Result<Vec<u8>, EngineError> {
     use std::io::Read as _;
     let mut out = Vec::new();
@@ -43,8 +39,8 @@ fn unpacked(body: &[u8]) -> Result<Vec<u8>, EngineError> {
 
 /// Reads the body as a playlist; relative addresses start from where it really came from.
 pub(crate) async fn playlist(answer: &mut Answer, context: &Context<'_>) -> Result<Playlist, EngineError> {
-    let text = in_unicode(body(answer).await?);
-    Ok(hls::parse_with(&text, &answer.url, context)?)
+    let body = body(answer).await?;
+    Ok(hls::parse_with(&dash::text(&body), &answer.url, context)?)
 }
 
 /// Reads the body as an MPD.
@@ -52,6 +48,19 @@ pub(crate) async fn mpd(answer: &mut Answer) -> Result<Mpd, EngineError> {
     let body = body(answer).await?;
     dash::parse(&dash::text(&body), &answer.url)
         .map_err(|error| EngineError::BadManifest { reason: error.to_string() })
+}
+
+/// The address of the whole playlist: a player asks for parts of a live one, and for those to come (section 6.2.5.1 of the
+/// draft of HLS).
+pub(crate) fn whole_address(mut url: Url) -> Url {
+    let is_part = |name: &str| name.starts_with("_HLS_");
+    if url.query_pairs().any(|(name, _)| is_part(&name)) {
+        let query = url.query().unwrap_or_default();
+        let rest: Vec<&str> = query.split('&').filter(|pair| !is_part(pair)).collect();
+        let rest = rest.join("&");
+        url.set_query(Some(rest.as_str()).filter(|rest| !rest.is_empty()));
+    }
+    url
 }
 
 /// What an address turned out to lead to.
@@ -139,5 +148,18 @@ where
             }
             outcome => return outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_playlist_is_asked_for_whole() {
+        let whole = |text: &str| whole_address(Url::parse(text).unwrap()).to_string();
+        assert_eq!(whole("https://a.example/l?a=%20b&_HLS_msn=7&_HLS_part=2"), "https://a.example/l?a=%20b");
+        assert_eq!(whole("https://a.example/l?_HLS_skip=YES"), "https://a.example/l");
+        assert_eq!(whole("https://a.example/l?a=_HLS_x"), "https://a.example/l?a=_HLS_x");
     }
 }

@@ -124,7 +124,7 @@ impl Recorder {
             mark.bytes = written.end;
             mark.us += written.us;
             mark.longest_us = mark.longest_us.max(written.us);
-            mark.fractions |= written.us % 1_000_000 != 0;
+            mark.fractions |= !written.us.is_multiple_of(1_000_000);
             mark.sequence = Some(written.sequence);
         }
         self.journal()

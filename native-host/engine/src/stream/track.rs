@@ -225,7 +225,7 @@ impl Writing {
         messages: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<Ended, EngineError> {
         let mut at = start;
-        let mut secret: Option<Box<Secret>> = None;
+        let mut secret: Option<Secret> = None;
         let mut counted = 0_u64;
         let monitor = Arc::clone(&self.shared.monitor);
         self.init.clear();
