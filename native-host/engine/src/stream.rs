@@ -352,9 +352,7 @@ fn feeds(
             .map(|(track, mark)| {
                 let left = match mark.sequence.filter(|_| was_live) {
                     // Numbers are what the two readings have in common.
-                    Some(last) => {
-                        track.segments.iter().filter(|segment| segment.sequence > last).cloned().collect()
-                    }
+                    Some(last) => live::rest(track, last),
                     None => track.segments.get(mark.segments..).unwrap_or_default().to_vec(),
                 };
                 Feed::Listed(left.into_iter())

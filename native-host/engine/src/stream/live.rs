@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_media::segment::Segment;
 
+use super::plan::{Origin, Track};
+
 pub(crate) use dash::{Broadcast, Follower, follow as follow_dash};
 pub(crate) use playlist::{Known, first_of, follow as follow_hls};
 
@@ -23,6 +25,8 @@ const STALLED: u32 = 2;
 const STALLED_SEGMENTS: u32 = 6;
 /// Shortest wait between two readings.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+/// Shortest time without a segment that is told as a gap.
+const SHORTEST_HOLE: Duration = Duration::from_millis(500);
 /// Most segments that are told missing one by one.
 const MOST_MISSED: u64 = 1_000;
 
@@ -72,6 +76,28 @@ impl Sink {
     }
 }
 
+/// What an ended stream still lists behind the segment `last`, and a gap for what it no longer does.
+pub(crate) fn rest(track: &Track, last: u64) -> Vec<Segment> {
+    let mut rest: Vec<Segment> =
+        track.segments.iter().filter(|segment| segment.sequence > last).cloned().collect();
+    let Some(first) = rest.first().cloned() else { return rest };
+    let length = match &track.origin {
+        Origin::Hls { .. } => {
+            let missed = u32::try_from(first.sequence - last - 1).unwrap_or(u32::MAX);
+            first.duration.saturating_mul(missed)
+        }
+        // Numbers are milliseconds.
+        Origin::Dash(_) => Duration::from_millis(first.sequence - last).saturating_sub(first.duration),
+    };
+    if length >= SHORTEST_HOLE {
+        rest.insert(
+            0,
+            Segment { gap: true, duration: length, discontinuity: false, sequence: last + 1, ..first },
+        );
+    }
+    rest
+}
+
 /// Watches for a stream that says nothing new.
 struct Patience {
     last_news: Instant,
@@ -89,5 +115,38 @@ impl Patience {
 
     fn is_over(&self) -> bool {
         self.last_news.elapsed() >= self.longest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use url::Url;
+    use weir_media::hls::{Playlist, parse};
+
+    #[test]
+    fn what_went_while_nobody_recorded_is_a_gap() {
+        let url = Url::parse("https://a.example/l").unwrap();
+        let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:10\n#EXTINF:2,\na\n#EXTINF:2,\nb\n#EXT-X-ENDLIST\n";
+        let Playlist::Media(media) = parse(text, &url).unwrap() else { panic!("multivariant") };
+        let track = Track {
+            kind: crate::mux::TrackKind::Video,
+            language: None,
+            name: None,
+            default: true,
+            forced: false,
+            origin: Origin::Hls { url, backups: Vec::new() },
+            segments: media.segments,
+            doubtful: false,
+            quiet: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        let told = |last| -> Vec<(u64, bool, u64)> {
+            rest(&track, last).iter().map(|s| (s.sequence, s.gap, s.duration.as_secs())).collect()
+        };
+        assert_eq!(told(6), [(7, true, 6), (10, false, 2), (11, false, 2)]);
+        assert_eq!(told(9), [(10, false, 2), (11, false, 2)]);
+        assert_eq!(told(10), [(11, false, 2)]);
+        assert_eq!(told(11), []);
     }
 }
