@@ -346,6 +346,7 @@ pub(crate) mod tests {
             quiet_hours: Vec::new(),
             category: Vec::new(),
             extension_ids: Vec::new(),
+            sites: false,
             now: SettingsNow::default(),
         }
     }

@@ -179,11 +179,11 @@ impl Client {
         read(&self.ask("GET", &format!("/download/{id}/ranges"), None, OWN_LIMIT_MS).await?).await
     }
 
-    /// `GET /settings`.
+    /// `GET /settings`: all of them (`weir_protocol::Settings`), or as much as `T` takes.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn settings(&self) -> Result<Settings, Failure> {
+    pub async fn settings<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         read(&self.ask("GET", "/settings", None, OWN_LIMIT_MS).await?).await
     }
 

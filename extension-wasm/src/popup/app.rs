@@ -5,6 +5,7 @@
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 use weir_protocol::{DownloadKind, ErrorInfo, Event};
@@ -36,6 +37,8 @@ pub(super) struct Popup {
     pub(super) store: Store,
     pub(super) host: RwSignal<Host>,
     pub(super) tab: RwSignal<TabStreams>,
+    /// The daemon can download pages as a whole.
+    sites: RwSignal<bool>,
     nudge: Pause,
 }
 
@@ -71,6 +74,7 @@ pub fn start() {
                 store: Store::new(Absent::Drop),
                 host: RwSignal::new(Host::Checking),
                 tab: RwSignal::new(TabStreams::default()),
+                sites: RwSignal::new(false),
                 nudge: Pause::default(),
             };
             if let Some(key) = key {
@@ -82,6 +86,7 @@ pub fn start() {
             }
             follow(popup, stored.host());
             watch(popup);
+            look_for_sites(popup);
             view(popup)
         })
         .forget();
@@ -140,6 +145,28 @@ fn watch(popup: Popup) {
     });
 }
 
+/// What of the settings matters here.
+#[derive(Deserialize)]
+struct Abilities {
+    #[serde(default)]
+    sites: bool,
+}
+
+/// Asks a daemon, once it is found, what becomes of a page on which nothing was found; nobody asks for another.
+fn look_for_sites(popup: Popup) {
+    Effect::new(move || {
+        let Some(client) = popup.store.client.get() else { return };
+        if !popup.tab.with(order::nothing_found) {
+            return;
+        }
+        spawn_local(async move {
+            if let Ok(Abilities { sites }) = client.settings().await {
+                let _ = popup.sites.try_set(sites);
+            }
+        });
+    });
+}
+
 fn view(popup: Popup) -> impl IntoView {
     let trouble = RwSignal::new(None::<ErrorInfo>);
     let open_page = move |_| {
@@ -178,10 +205,9 @@ fn view(popup: Popup) -> impl IntoView {
 }
 
 fn streams(popup: Popup) -> impl IntoView {
-    // Without the host a page has nothing to offer.
-    let hostless = Memo::new(move |_| popup.host.with(Host::is_unusable));
+    let sites = Memo::new(move |_| popup.sites.get() && !popup.host.with(Host::is_unusable));
     let ids = Memo::new(move |_| {
-        let shown = |stream: &&Stream| stream.kind != DownloadKind::Site || !hostless.get();
+        let shown = |stream: &&Stream| stream.kind != DownloadKind::Site || sites.get();
         popup
             .tab
             .with(|tab| tab.streams.iter().filter(shown).map(|stream| stream.id.clone()).collect::<Vec<_>>())

@@ -40,6 +40,9 @@ pub struct Settings {
     pub category: Vec<Category>,
     /// Extensions that may call.
     pub extension_ids: Vec<String>,
+    /// yt-dlp is there, so a page can be downloaded as a whole. Found, not set.
+    #[serde(default)]
+    pub sites: bool,
     /// What holds at this moment.
     pub now: SettingsNow,
 }

@@ -13,7 +13,8 @@ use super::{Door, Shared};
 use crate::config::Config;
 use crate::config::quiet::Pace;
 use crate::daemon::SettingsError;
-use crate::queue;
+use crate::home::Home;
+use crate::{queue, tools};
 
 /// `GET /settings`: all of them, without secrets.
 pub(super) async fn get(State(door): Shared) -> Json<Settings> {
@@ -50,6 +51,7 @@ fn shown(door: &Door, config: &Config) -> Settings {
         quiet_hours: config.quiet_hours.clone(),
         category: config.category.clone(),
         extension_ids: config.extension_ids.clone(),
+        sites: tools::yt_dlp(Home::existing().as_ref(), config.yt_dlp.as_deref()).is_some(),
         now: now(config),
     }
 }

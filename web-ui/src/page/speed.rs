@@ -50,7 +50,7 @@ pub(super) fn keep(view: View) {
 
 async fn read(view: View) -> Option<Settings> {
     let client = view.store.client.get_untracked()?;
-    let settings = client.settings().await.ok()?;
+    let settings: Settings = client.settings().await.ok()?;
     view.queue.settings.set(Some(settings.clone()));
     Some(settings)
 }
