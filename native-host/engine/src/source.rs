@@ -61,18 +61,20 @@ impl Source {
     /// kept: nowhere else are cookies shown.
     #[must_use]
     pub(crate) fn given<'a>(self, place: &Url, set: impl Iterator<Item = &'a str>) -> Self {
-        if !same_place(&self.url, place) {
+        let set: Vec<&str> = set.collect();
+        if set.is_empty() || !same_place(&self.url, place) {
             return self;
         }
         let own = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         let shown = self.cookies.clone().or_else(|| own.map(|(_, value)| value.clone())).unwrap_or_default();
-        let mut cookies: Vec<(String, String)> = shown.split(';').filter_map(pair).collect();
-        for (name, value) in set.filter_map(|set| pair(set.split(';').next().unwrap_or_default())) {
-            cookies.retain(|(known, _)| *known != name);
-            cookies.push((name, value));
+        // As they are: also what has no name is a cookie to some.
+        let mut cookies: Vec<&str> = shown.split(';').map(str::trim).filter(|own| !own.is_empty()).collect();
+        for given in set.iter().filter_map(|set| set.split(';').next()).map(str::trim) {
+            let Some(name) = name_of(given) else { continue };
+            cookies.retain(|known| name_of(known) != Some(name));
+            cookies.push(given);
         }
-        let text: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Self { cookies: Some(text.join("; ")).filter(|text| !text.is_empty()), ..self }
+        Self { cookies: Some(cookies.join("; ")).filter(|text| !text.is_empty()), ..self }
     }
 }
 
@@ -91,11 +93,10 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// `name=value`.
-fn pair(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.split_once('=')?;
-    let name = name.trim();
-    (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned()))
+/// The name in `name=value`.
+fn name_of(cookie: &str) -> Option<&str> {
+    let (name, _) = cookie.split_once('=')?;
+    Some(name.trim()).filter(|name| !name.is_empty())
 }
 
 /// An address as it may be shown: query, fragment and user info often carry secrets.
@@ -233,6 +234,12 @@ mod tests {
         assert_eq!(given.cookies.as_deref(), Some("a=1; b=3; c=x=y"));
         let elsewhere = visitor.given(&url("https://b.example/"), set.into_iter());
         assert_eq!(elsewhere.cookies.as_deref(), Some("a=1; b=2"));
+        let mut nameless = Source::get(url("https://a.example/"));
+        nameless.cookies = Some("S3CRET".into());
+        let kept = nameless.clone().given(&url("https://a.example/"), [].into_iter());
+        assert_eq!(kept.cookies.as_deref(), Some("S3CRET"));
+        let more = nameless.given(&url("https://a.example/"), set.into_iter());
+        assert_eq!(more.cookies.as_deref(), Some("S3CRET; b=3; c=x=y"));
         let fresh = Source::get(url("https://a.example/")).given(&url("https://a.example/"), [].into_iter());
         assert_eq!(fresh.cookies, None);
     }

@@ -49,7 +49,8 @@ pub(super) async fn run(
         audio_only: ready.audio_only,
         has_picture: ready.has_picture,
         subtitle_form: job.wishes.subtitle_form,
-        extension_wish: filename::extension(&filename).as_deref().map(str::to_owned),
+        // Of the name that was asked for: that of the partial is a guess.
+        extension_wish: job.filename.as_deref().and_then(filename::extension).as_deref().map(str::to_owned),
     };
     // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
     let muxed = tokio::select! {

@@ -86,7 +86,8 @@ pub(crate) async fn run(
     let writing = tokio::task::spawn_blocking({
         let (recorder, shared) = (Arc::clone(&recorder), Arc::clone(&shared));
         let text = kind == TrackKind::Subtitles;
-        move || Writing { recorder, shared, number, text, turn, init: Vec::new() }.run(coming)
+        let mapped = state.written.map.is_some();
+        move || Writing { recorder, shared, number, text, mapped, turn, init: Vec::new() }.run(coming)
     });
     let mut requests = JoinSet::new();
     let feed = async {
@@ -132,6 +133,8 @@ struct Writing {
     shared: Arc<Shared>,
     number: usize,
     text: bool,
+    /// Its segments have an initialisation section, so they are boxes.
+    mapped: bool,
     turn: watch::Sender<usize>,
     /// The initialisation section that is being written.
     init: Vec<u8>,
@@ -176,6 +179,7 @@ impl Writing {
             let _ = self.turn.send(number);
             number += 1;
             if let Some(begins) = &piece.begins {
+                self.mapped = begins.map.is_some();
                 self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
             }
             let lost = match self.piece(file, *at, &piece, &mut messages)? {
@@ -249,7 +253,7 @@ impl Writing {
                         last = secret.finish(piece.index + 1)?;
                         self.look(piece, &last)?;
                     }
-                    if self.text {
+                    if self.text && !self.mapped {
                         // Segments of text end as they like, and the next one begins with a line of its own.
                         last.push(b'\n');
                     }

@@ -79,6 +79,8 @@ pub(crate) const FILMS: &[Film] = &[
     Film { sound_codec: "libopus -b:a 32k -ar 48000", ..film("h264-opus") },
     Film { sound_codec: "ac3 -b:a 64k -ar 48000", ..film("h264-ac3") },
     Film { sound_codec: "libmp3lame -b:a 64k -ar 44100", ..film("h264-mp3") },
+    // For live streams.
+    Film { length: 60, ..film("minute") },
     sound("aac", 440, AAC),
     sound("aac-french", 880, AAC),
     Film { length: 6, ..sound("aac-advert", 990, AAC) },
@@ -113,7 +115,9 @@ impl Film {
         }
         if self.tone > 0 {
             let tone = self.tone;
-            arguments.extend(lavfi(format!("aevalsrc=0.4*sin(2*PI*({tone}+25*t)*t):s=48000")));
+            // A little shorter than the pictures, so that nothing of it reaches beyond a last segment.
+            let lasts = f64::from(self.length) - 0.05;
+            arguments.extend(lavfi(format!("aevalsrc=0.4*sin(2*PI*({tone}+25*t)*t):s=48000:d={lasts}")));
         }
         arguments.extend(["-t".to_owned(), length]);
         for (codec, option, wanted) in [

@@ -44,7 +44,17 @@ pub(crate) fn packager() -> Option<PathBuf> {
 
 /// A folder with what `make` puts into it, made now or by an earlier run. `recipe` is everything `make` does, as text.
 pub(crate) fn made(name: &str, recipe: &str, make: impl FnOnce(&Kitchen)) -> PathBuf {
-    let key = sha256([recipe, include_str!("kitchen.rs"), ffmpeg_version()].concat().as_bytes());
+    let key = sha256(
+        [
+            recipe,
+            include_str!("kitchen.rs"),
+            include_str!("films.rs"),
+            include_str!("serving.rs"),
+            ffmpeg_version(),
+        ]
+        .concat()
+        .as_bytes(),
+    );
     let folder = cache().join(format!("{}-{}", name.replace([' ', '/', ','], "-"), hex(&key[..8])));
     if folder.is_dir() {
         return folder;
@@ -56,8 +66,25 @@ pub(crate) fn made(name: &str, recipe: &str, make: impl FnOnce(&Kitchen)) -> Pat
         let kitchen = tempfile::Builder::new().prefix(".making-").tempdir_in(cache()).unwrap();
         make(&Kitchen { dir: kitchen.path().to_owned() });
         fs::rename(kitchen.keep(), &folder).unwrap();
+        forget_others(&folder);
     }
     folder
+}
+
+/// Removes what earlier versions of the same recipe made.
+fn forget_others(folder: &Path) {
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let stem = &name[..name.len() - 16];
+    for entry in fs::read_dir(cache()).unwrap().filter_map(Result::ok) {
+        let other = entry.file_name().into_string().unwrap();
+        let key = other.strip_prefix(stem).map(|key| key.trim_end_matches(".lock"));
+        if key.is_some_and(|key| key.len() == 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            && !other.starts_with(name)
+        {
+            // A folder or a lock; whoever is faster is welcome.
+            let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
+        }
+    }
 }
 
 /// A folder in the making.

@@ -7,10 +7,13 @@
 
 mod asking;
 mod choosing;
+mod dash;
 mod faults;
 mod films;
 mod hls;
+mod kills;
 mod kitchen;
+mod live;
 mod measure;
 mod recipe;
 mod resuming;

@@ -23,6 +23,7 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn of(path: &Path) -> Self {
+        assert!(path.exists(), "{} is not there", path.display());
         let kinds = probed(path, &["-show_entries", "stream=codec_type"]);
         let has = |kind| kinds.lines().any(|line| line.trim_end_matches(',') == kind);
         Self {
@@ -122,10 +123,10 @@ pub(crate) struct Cue {
     pub(crate) text: String,
 }
 
-/// The cues of subtitles: of a track (`0:s:0`) of a film, or of a file of their own.
+/// The cues of subtitles, a track (`0:s:0`) of a film or a file of their own, by the file's clock.
 pub(crate) fn cues(path: &Path, stream: &str) -> Vec<Cue> {
     let output = Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-nostdin", "-i"])
+        .args(["-loglevel", "error", "-nostdin", "-copyts", "-i"])
         .arg(path)
         .args(["-map", stream, "-f", "srt", "-"])
         .output()

@@ -10,7 +10,7 @@ use weir_engine::{EngineError, Finished, Job};
 
 use super::films;
 use super::kitchen::{Kitchen, made, packager};
-use super::measure::{Cue, Measured, Unit, codecs, cues, duration};
+use super::measure::{Cue, Measured, Unit, codecs, cues, duration, pictures};
 use super::serving;
 use super::support::{self, Reply, Request, Server, engine, job, names, run, sha256};
 
@@ -67,7 +67,6 @@ pub(crate) struct Recipe {
     refused: Option<fn(&EngineError) -> bool>,
     packager: bool,
     sound_off: f64,
-    later: bool,
 }
 
 impl Recipe {
@@ -88,7 +87,6 @@ impl Recipe {
             refused: None,
             packager: false,
             sound_off: SOUND_OFF,
-            later: false,
         }
     }
 
@@ -156,18 +154,9 @@ impl Recipe {
         Self { sound_off, ..self }
     }
 
-    /// Not yet: what comes of it is shown and not judged.
-    pub(crate) const fn later(self) -> Self {
-        Self { later: true, ..self }
-    }
-
     /// The stream's folder. `source` is the text of the module the recipe is in.
     pub(crate) fn folder(&self, source: &str) -> std::path::PathBuf {
-        made(
-            self.name,
-            &[self.name, source, include_str!("films.rs"), include_str!("serving.rs")].concat(),
-            self.make,
-        )
+        made(self.name, &[self.name, source].concat(), self.make)
     }
 
     /// Downloads the stream and compares it; the error says what is wrong.
@@ -255,20 +244,25 @@ impl Recipe {
             ));
         }
         if !self.words.is_empty() {
-            said_at_right_times(&cues(&finished.path, "0:s:0"), self.words)?;
+            said_at_right_times(&finished.path, &cues(&finished.path, "0:s:0"), self.words)?;
         }
         Ok(())
     }
 }
 
-/// Cues within a frame of a clock of milliseconds.
-pub(crate) fn said_at_right_times(found: &[Cue], wanted: &[Words]) -> Result<(), String> {
+/// Cues where they belong beside the first picture of the film, as far as a clock of milliseconds can tell.
+pub(crate) fn said_at_right_times(film: &Path, found: &[Cue], wanted: &[Words]) -> Result<(), String> {
+    let zero = pictures(film)[0].at;
     let right = found.len() == wanted.len()
         && found.iter().zip(wanted).all(|(cue, (start, end, text))| {
-            let near = |a: f64, b: u32| (a - f64::from(b) / 1000.0).abs() < 0.011;
+            let near = |a: f64, b: u32| (a - zero - f64::from(b) / 1000.0).abs() < 0.011;
             near(cue.start, *start) && near(cue.end, *end) && cue.text == *text
         });
-    if right { Ok(()) } else { Err(format!("says {found:?} instead of {wanted:?}")) }
+    if right {
+        Ok(())
+    } else {
+        Err(format!("says {found:?} instead of {wanted:?}, the first picture at {zero}"))
+    }
 }
 
 /// Seconds of what parts show.
@@ -342,15 +336,15 @@ pub(crate) async fn try_all(source: &'static str, recipes: &'static [Recipe]) {
     let only = std::env::var("WEIR_RECIPE").ok();
     let wanted =
         recipes.iter().filter(|recipe| only.as_deref().is_none_or(|only| recipe.name.contains(only)));
-    let verdicts: Vec<(&str, Result<(), String>, bool)> = stream::iter(wanted)
-        .map(|recipe| async move { (recipe.name, recipe.tried(source).await, recipe.later) })
+    let verdicts: Vec<(&str, Result<(), String>)> = stream::iter(wanted)
+        .map(|recipe| async move { (recipe.name, recipe.tried(source).await) })
         .buffered(TOGETHER)
         .collect()
         .await;
-    for (name, verdict, _) in &verdicts {
+    for (name, verdict) in &verdicts {
         println!("{name:<60} {}", verdict.as_ref().map_or_else(String::as_str, |()| "right"));
     }
-    let wrong: Vec<_> = verdicts.iter().filter(|(_, verdict, later)| verdict.is_err() && !later).collect();
+    let wrong: Vec<_> = verdicts.iter().filter(|(_, verdict)| verdict.is_err()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

@@ -346,6 +346,11 @@ impl Stretch<'_> {
             Some(end) if run.count > 0 && run.end() > end && run.last_start() < end => {
                 Run { last_duration: to_u64(end - run.last_start()), ..run }
             }
+            // One more than there is room for is most often what the lengths of the others were rounded away from, seldom
+            // a whole one: either is within half a segment of this, or nearly.
+            Some(end) if run.count > 1 && run.last_start() == end => {
+                Run { last_duration: (run.last_duration / 3).max(1), ..run }
+            }
             _ => run,
         }
     }

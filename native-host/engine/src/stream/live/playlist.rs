@@ -56,7 +56,8 @@ impl Known {
             if times < BEHIND || last.sequence <= seen {
                 return Vec::new();
             }
-            self.next = first.sequence;
+            // From nothing: what it no longer names was missed, and cannot be called whole.
+            self.next = 0;
             anew = true;
         }
         self.behind = None;
@@ -203,7 +204,7 @@ mod tests {
         for n in 0..20 {
             news.extend(known.news(&window(n, 3)));
         }
-        assert_eq!(numbers(&news)[..3], ["*6", "7", "8"]);
+        assert_eq!(numbers(&news)[..8], ["-0", "-1", "-2", "-3", "-4", "-5", "*6", "7"]);
     }
 
     #[test]

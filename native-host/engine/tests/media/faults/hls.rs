@@ -331,13 +331,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a page instead of a map", |d, r| map(d, r, Reply::new(200, "<!doctype html>")), BEYOND)
         .of(mapped, "/s.m3u8"),
     Case::new(
-        "the map of another film",
-        |d, r| map(d, r, Reply::new(200, std::fs::read(d.join("l.init")).unwrap())),
-        Expect::Error(|error| !matches!(error, EngineError::Internal(_))),
-    )
-    .of(mapped, "/s.m3u8")
-    .later(),
-    Case::new(
         "the map that is not there at first: 503",
         |d, r| {
             if r.path.starts_with("/s.init") && r.nth == 0 { Reply::new(503, "") } else { folder(d, r) }

@@ -208,8 +208,7 @@ pub(crate) const CASES: &[Case] = &[
         },
         NOTICED,
     ),
-    Case::new("the first again as the last", |d, r| but("/s7.ts", d, r, |_| instead(d, "s0.ts")), NOTICED)
-        .later(),
+    Case::new("the first again as the last", |d, r| but("/s7.ts", d, r, |_| instead(d, "s0.ts")), NOTICED),
     Case::new("packets that carry nothing", |d, r| always(d, r, |_| nothing()), NOTICED),
     Case::new("packets that carry nothing, as the last", |d, r| but("/s7.ts", d, r, |_| nothing()), NOTICED),
     Case::new("no picture in one", |d, r| always(d, r, |_| instead(d, "s3.ts.v")), NOTICED)
@@ -244,27 +243,24 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "holes wished for: one missing",
         |d, r| always(d, r, |_| Reply::new(404, "")),
-        Expect::Lacks { words: "4", from: 3.0, to: 4.0 },
+        Expect::Lacks { words: "0:00:03", from: 3.0, to: 4.0 },
     )
-    .wishing(holes)
-    .later(),
+    .wishing(holes),
     Case::new(
         "holes wished for: three missing",
         |d, r| {
             let gone = ["/s2.ts", "/s3.ts", "/s4.ts"].contains(&r.path.split('?').next().unwrap());
             if gone { Reply::new(404, "") } else { folder(d, r) }
         },
-        Expect::Lacks { words: "3", from: 2.0, to: 5.0 },
+        Expect::Lacks { words: "0:00:02", from: 2.0, to: 5.0 },
     )
-    .wishing(holes)
-    .later(),
+    .wishing(holes),
     Case::new(
         "holes wished for: the last missing",
         |d, r| but("/s7.ts", d, r, |_| Reply::new(404, "")),
-        Expect::Lacks { words: "8", from: 7.0, to: 8.0 },
+        Expect::Lacks { words: "0:00:07", from: 7.0, to: 8.0 },
     )
-    .wishing(holes)
-    .later(),
+    .wishing(holes),
     Case::new(
         "holes wished for: everything missing",
         |d, r| {

@@ -56,8 +56,7 @@ const RECIPES: &[Recipe] = &[
         joined(k, &["a", "b"]);
     })
     .showing(TWO)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("TS, three clocks, the third a day ahead", |k| {
         k.ts("talk", "a", &[]);
         k.ts("advert", "b", &[]);
@@ -65,35 +64,30 @@ const RECIPES: &[Recipe] = &[
         joined(k, &["a", "b", "c"]);
     })
     .showing(&[whole("talk"), whole("advert"), whole("talk")])
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("TS, the film is interrupted and its clock goes on", |k| {
         k.ts("plain", "a", &[]);
         k.ts("plain-advert", "b", &[]);
         interrupted(k, &k.body("a"), &k.body("b"));
     })
     .showing(INTERRUPTED)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("TS, another size after a break", |k| {
         k.ts("talk", "a", &[]);
         k.ts("large", "b", &[]);
         joined(k, &["a", "b"]);
     })
     .showing(GROWN)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("TS, a break where nothing begins anew", |k| {
         k.ts("talk", "a", &[]);
         let body = k.body("a");
         let at = body.match_indices("#EXTINF").nth(4).unwrap().0;
         k.write("list.m3u8", playlist(&[&body[..at], BREAK, &body[at..]].concat()));
-    })
-    .later(),
+    }),
     Recipe::new("TS, the clock of 33 bits runs over in the middle", |k| {
         k.ts("talk", "list", &["-output_ts_offset", "95438.5"]);
-    })
-    .later(),
+    }),
     Recipe::new("TS, pictures and sound apart, the clock runs over", |k| {
         for (name, film) in [("picture", "mute"), ("sound", "aac")] {
             k.ts(film, name, &["-output_ts_offset", "95438.5"]);
@@ -105,39 +99,34 @@ const RECIPES: &[Recipe] = &[
         );
     })
     .showing(&[whole("mute")])
-    .sounding(&[whole("aac")])
-    .later(),
+    .sounding(&[whole("aac")]),
     Recipe::new("fragmented MP4, the clock begins anew, the same coding", |k| {
         k.fmp4("talk", "a", &[]);
         k.fmp4("advert", "b", &[]);
         k.write("list.m3u8", playlist(&[&mapped(k, "a"), BREAK, &mapped(k, "b")].concat()));
     })
     .showing(TWO)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("fragmented MP4, one map and a clock that begins anew", |k| {
         k.fmp4("talk", "a", &[]);
         k.write("list.m3u8", playlist(&[&mapped(k, "a"), BREAK, &k.body("a")].concat()));
     })
     .showing(&[whole("talk"), whole("talk")])
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("fragmented MP4, another size after a break", |k| {
         k.fmp4("talk", "a", &[]);
         k.fmp4("large", "b", &[]);
         k.write("list.m3u8", playlist(&[&mapped(k, "a"), BREAK, &mapped(k, "b")].concat()));
     })
     .showing(GROWN)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("fragmented MP4, the film is interrupted and its clock goes on", |k| {
         k.fmp4("plain", "a", &[]);
         k.fmp4("plain-advert", "b", &[]);
         interrupted(k, &mapped(k, "a"), &mapped(k, "b"));
     })
     .showing(INTERRUPTED)
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("fragmented MP4, the map told again and again", |k| {
         k.fmp4("talk", "a", &[]);
         let again = "#EXT-X-MAP:URI=\"a.init\"\n#EXTINF";
@@ -151,8 +140,7 @@ const RECIPES: &[Recipe] = &[
     })
     .showing(&[whole("mute"), whole("advert")])
     .sounding(&[whole("aac"), whole("aac-advert")])
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
     Recipe::new("fragmented MP4, pictures and sound apart, both with a break", |k| {
         apart(k, |k, film, name| {
             k.fmp4(film, name, &[APART, if name.starts_with("picture") { &["-an"] } else { &[] }].concat());
@@ -161,8 +149,7 @@ const RECIPES: &[Recipe] = &[
     })
     .showing(&[whole("mute"), whole("advert")])
     .sounding(&[whole("aac"), whole("aac-advert")])
-    .loosely(SOUND_OFF)
-    .later(),
+    .loosely(SOUND_OFF),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,21 +14,21 @@ const RECIPES: &[Recipe] = &[
         .coded(&["av1", "aac"], "mp4"),
     Recipe::new("VP9 and Opus in fragmented MP4", |k| k.fmp4("vp9-opus", "list", &["-strict", "-2"]))
         .showing(&[whole("vp9-opus")])
-        .coded(&["vp9", "opus"], "webm")
-        .later(),
+        .coded(&["vp9", "opus"], "webm"),
     Recipe::new("H.264 and Opus in TS", |k| k.ts("h264-opus", "list", &[]))
         .showing(&[whole("h264-opus")])
-        .coded(&["h264", "opus"], "mp4")
-        .later(),
+        .coded(&["h264", "opus"], "mp4"),
     Recipe::new("H.264 and AC-3 in TS", |k| k.ts("h264-ac3", "list", &[]))
         .showing(&[whole("h264-ac3")])
         .coded(&["h264", "ac3"], "mp4"),
     Recipe::new("H.264 and MP3 in TS", |k| k.ts("h264-mp3", "list", &[]))
         .showing(&[whole("h264-mp3")])
         .coded(&["h264", "mp3"], "mp4"),
-    Recipe::new("Opus alone in fragmented MP4", |k| k.fmp4("opus", "list", &["-strict", "-2"]))
-        .heard(&[whole("opus")], &["opus"], "opus")
-        .later(),
+    Recipe::new("Opus alone in fragmented MP4", |k| k.fmp4("opus", "list", &["-strict", "-2"])).heard(
+        &[whole("opus")],
+        &["opus"],
+        "webm",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

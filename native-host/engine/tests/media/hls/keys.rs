@@ -132,11 +132,8 @@ const RECIPES: &[Recipe] = &[
             let line = "#EXT-X-KEY:METHOD=AES-256,URI=\"k1\"\n";
             (if n == 0 { line.to_owned() } else { String::new() }, Some((vec![3; 32], n as u128)))
         });
-    })
-    .later(),
-    Recipe::new("SAMPLE-AES in TS", |k| sample_aes(k, "ts")).by_packager().or_refused(
-        |error| matches!(error, EngineError::UnsupportedMedia { reason } if reason.contains("SAMPLE-AES")),
-    ),
+    }),
+    Recipe::new("SAMPLE-AES in TS", |k| sample_aes(k, "ts")).by_packager(),
     Recipe::new("SAMPLE-AES in TS, the sound packed", |k| sample_aes(k, "aac")).by_packager().or_refused(
         |error| matches!(error, EngineError::UnsupportedMedia { reason } if reason.contains("SAMPLE-AES")),
     ),

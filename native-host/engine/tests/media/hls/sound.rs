@@ -106,44 +106,41 @@ const RECIPES: &[Recipe] = &[
         .also(|finished, _| {
             let language = ["-select_streams", "a:0", "-show_entries", "stream_tags=language"];
             assert_eq!(probed(&finished.path, &language), "fra");
-        })
-        .later(),
+        }),
     Recipe::new("two languages, sound alone", two_languages)
         .heard(&[whole("aac")], &["aac"], "m4a")
         .wishing(|job| job.quality = Some("audio".into())),
     Recipe::new("packed AAC beside TS", |k| packed_beside(k, "aac", "adts", "mp4a.40.2"))
         .showing(MUTE)
-        .sounding(&[whole("aac")])
-        .later(),
+        .sounding(&[whole("aac")]),
     Recipe::new("packed MP3 beside TS", |k| packed_beside(k, "mp3", "mp3", "mp4a.40.34"))
         .showing(MUTE)
         .sounding(&[whole("mp3")])
-        .coded(&["h264", "mp3"], "mp4")
-        .later(),
+        .coded(&["h264", "mp3"], "mp4"),
     Recipe::new("packed AC-3 beside TS", |k| packed_beside(k, "ac3", "ac3", "ac-3"))
         .showing(MUTE)
         .sounding(&[whole("ac3")])
-        .coded(&["h264", "ac3"], "mp4")
-        .later(),
+        .coded(&["h264", "ac3"], "mp4"),
     Recipe::new("packed Enhanced AC-3 beside TS", |k| packed_beside(k, "ec3", "eac3", "ec-3"))
         .showing(MUTE)
         .sounding(&[whole("ec3")])
-        .coded(&["h264", "eac3"], "mp4")
-        .later(),
-    Recipe::new("packed AAC alone", |k| packed(k, "aac", "adts"))
-        .at("/sound.m3u8")
-        .heard(&[whole("aac")], &["aac"], "m4a")
-        .later(),
-    Recipe::new("packed MP3 alone", |k| packed(k, "mp3", "mp3"))
-        .at("/sound.m3u8")
-        .heard(&[whole("mp3")], &["mp3"], "mp3")
-        .later(),
-    Recipe::new("sound alone in TS", |k| k.ts("aac", "list", &[]))
-        .heard(&[whole("aac")], &["aac"], "m4a")
-        .later(),
-    Recipe::new("sound alone in fragmented MP4", |k| k.fmp4("aac", "list", &[]))
-        .heard(&[whole("aac")], &["aac"], "m4a")
-        .later(),
+        .coded(&["h264", "eac3"], "mp4"),
+    Recipe::new("packed AAC alone", |k| packed(k, "aac", "adts")).at("/sound.m3u8").heard(
+        &[whole("aac")],
+        &["aac"],
+        "m4a",
+    ),
+    Recipe::new("packed MP3 alone", |k| packed(k, "mp3", "mp3")).at("/sound.m3u8").heard(
+        &[whole("mp3")],
+        &["mp3"],
+        "mp3",
+    ),
+    Recipe::new("sound alone in TS", |k| k.ts("aac", "list", &[])).heard(&[whole("aac")], &["aac"], "m4a"),
+    Recipe::new("sound alone in fragmented MP4", |k| k.fmp4("aac", "list", &[])).heard(
+        &[whole("aac")],
+        &["aac"],
+        "m4a",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,15 +63,13 @@ fn more_than_a_film(kitchen: &Kitchen) {
 }
 
 const RECIPES: &[Recipe] = &[
-    Recipe::new("variables", variables)
-        .answered(|directory, request| match request.path.split_once('?') {
-            Some((path, query)) if path.ends_with(".ts") => {
-                assert_eq!(query, "abc");
-                folder(directory, request)
-            }
-            _ => folder(directory, request),
-        })
-        .later(),
+    Recipe::new("variables", variables).answered(|directory, request| match request.path.split_once('?') {
+        Some((path, query)) if path.ends_with(".ts") => {
+            assert_eq!(query, "abc");
+            folder(directory, request)
+        }
+        _ => folder(directory, request),
+    }),
     Recipe::new("parts and hints of low latency", low_latency).also(|_, requests| {
         assert!(requests.iter().all(|r| !r.path.contains("part") && !r.path.contains("other")));
     }),

@@ -2,8 +2,8 @@
 
 use super::super::kitchen::Kitchen;
 use super::super::measure::cues;
-use super::super::recipe::{Recipe, Words, said_at_right_times, try_all};
-use super::super::serving::playlist;
+use super::super::recipe::{Part, Recipe, Words, said_at_right_times, try_all, whole};
+use super::super::serving::{APART, APART_ZERO, playlist};
 
 /// What is said, in milliseconds of the film. The third goes on over the border of two segments.
 const WORDS: &[Words] = &[
@@ -12,6 +12,8 @@ const WORDS: &[Words] = &[
     (3500, 4700, "Here the border is."),
     (6000, 7900, "<i>The end</i>"),
 ];
+/// The film's zero on the clock of the transport stream, in ticks of 90 kHz.
+const ZERO: u64 = (APART_ZERO * 90_000.0) as u64;
 /// The same without marks, as far as a container keeps none.
 const MARKED: &[Words] = WORDS;
 
@@ -52,10 +54,10 @@ fn master(kitchen: &Kitchen) {
     );
 }
 
-/// Beside a transport stream, which ffmpeg begins at 1.4 s.
+/// Beside a transport stream.
 fn beside_ts(kitchen: &Kitchen) {
-    kitchen.ts("talk", "picture", &[]);
-    segments(kitchen, Some(126_000), 0);
+    kitchen.ts("plain", "picture", APART);
+    segments(kitchen, Some(ZERO), 0);
     master(kitchen);
 }
 
@@ -63,55 +65,56 @@ fn english(job: &mut weir_engine::Job) {
     job.wishes.subtitles = vec!["en".into()];
 }
 
+const PLAIN: &[Part] = &[whole("plain")];
+
+const fn recipe(name: &'static str, make: fn(&Kitchen)) -> Recipe {
+    Recipe::new(name, make).showing(PLAIN)
+}
+
 const RECIPES: &[Recipe] = &[
-    Recipe::new("subtitles nobody wished for", beside_ts)
+    recipe("subtitles nobody wished for", beside_ts)
         .also(|_, requests| assert!(requests.iter().all(|r| !r.path.contains("words")))),
-    Recipe::new("WebVTT beside TS, its clock mapped", beside_ts).wishing(english).saying(MARKED).later(),
-    Recipe::new("WebVTT with a local clock of its own", |k| {
-        k.ts("talk", "picture", &[]);
-        segments(k, Some(126_000), 3_600_000);
+    recipe("WebVTT beside TS, its clock mapped", beside_ts).wishing(english).saying(MARKED),
+    recipe("WebVTT with a local clock of its own", |k| {
+        k.ts("plain", "picture", APART);
+        segments(k, Some(ZERO), 3_600_000);
         master(k);
     })
     .wishing(english)
-    .saying(MARKED)
-    .later(),
-    Recipe::new("WebVTT on a clock that has run over", |k| {
-        k.ts("talk", "picture", &["-output_ts_offset", "95438.5"]);
+    .saying(MARKED),
+    recipe("WebVTT on a clock that has run over", |k| {
+        k.ts("plain", "picture", &["-output_ts_offset", "95438.5"]);
         // The film's zero, 1.4 s later, in ticks; the clock has 33 bits.
         segments(k, Some((95_439.9 * 90_000.0) as u64 % (1 << 33)), 0);
         master(k);
     })
     .wishing(english)
-    .saying(MARKED)
-    .later(),
-    Recipe::new("WebVTT without a map beside fragmented MP4", |k| {
-        k.fmp4("talk", "picture", &[]);
-        segments(k, None, 0);
+    .saying(MARKED),
+    recipe("WebVTT without a map beside fragmented MP4", |k| {
+        k.fmp4("plain", "picture", APART);
+        segments(k, None, 10_000);
         master(k);
     })
     .wishing(english)
-    .saying(MARKED)
-    .later(),
-    Recipe::new("WebVTT to a file of its own", beside_ts)
+    .saying(MARKED),
+    recipe("WebVTT to a file of its own", beside_ts)
         .wishing(|job| {
             english(job);
             job.wishes.subtitle_form = weir_engine::SubtitleForm::Vtt;
         })
         .also(|finished, _| {
             let beside = finished.path.with_extension("en.vtt");
-            said_at_right_times(&cues(&beside, "0:s:0"), MARKED).unwrap();
-        })
-        .later(),
-    Recipe::new("WebVTT to SRT", beside_ts)
+            said_at_right_times(&finished.path, &cues(&beside, "0:s:0"), MARKED).unwrap();
+        }),
+    recipe("WebVTT to SRT", beside_ts)
         .wishing(|job| {
             english(job);
             job.wishes.subtitle_form = weir_engine::SubtitleForm::Srt;
         })
         .also(|finished, _| {
             let beside = finished.path.with_extension("en.srt");
-            said_at_right_times(&cues(&beside, "0:s:0"), MARKED).unwrap();
-        })
-        .later(),
+            said_at_right_times(&finished.path, &cues(&beside, "0:s:0"), MARKED).unwrap();
+        }),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

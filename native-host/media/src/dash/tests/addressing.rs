@@ -145,7 +145,7 @@ fn lists_give_their_segments() {
         // One more than there is room for is a length stated too short, more are not meant.
         (
             "<SegmentList duration=\"5\"><SegmentURL media=\"a\"/><SegmentURL media=\"b\"/><SegmentURL media=\"c\"/></SegmentList>",
-            &["0+5000 a", "5000+5000 b", "10000+5000 c"],
+            &["0+5000 a", "5000+5000 b", "10000+1000 c"],
         ),
         (
             "<SegmentList duration=\"10\"><SegmentURL media=\"a\"/><SegmentURL media=\"b\"/><SegmentURL media=\"c\"/></SegmentList>",
