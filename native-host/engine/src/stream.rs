@@ -171,21 +171,27 @@ async fn hls(
         refuse(media)?;
     }
     let is_live = playlists.first().is_some_and(MediaPlaylist::is_live);
-    let tracks = choice.tracks.iter().zip(&playlists).map(|(wanted, media)| Track {
+    let mut playlists = playlists;
+    // A live one is asked again what it listed; of all others the lists may be long, and are kept once.
+    let listed = |media: &mut MediaPlaylist| {
+        if is_live { media.segments.clone() } else { std::mem::take(&mut media.segments) }
+    };
+    let tracks = choice.tracks.iter().zip(&mut playlists).map(|(wanted, media)| Track {
         kind: wanted.kind,
         language: wanted.language.clone(),
         name: wanted.name.clone(),
         default: wanted.default,
         forced: wanted.forced,
         origin: Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
-        segments: media.segments.clone(),
+        segments: listed(media),
         doubtful: false,
         quiet: Vec::new(),
         elsewhere: Vec::new(),
     });
+    let tracks = tracks.collect();
     Ok(Ready {
         kind: Kind::Hls,
-        tracks: tracks.collect(),
+        tracks,
         quality: choice.label,
         variants,
         renditions,
@@ -278,7 +284,9 @@ pub(crate) async fn run(
         job.wishes.holes || was_live,
     ));
     let notes = Arc::default();
+    let counts: Vec<usize> = ready.tracks.iter().map(|track| track.segments.len()).collect();
     let (feeds, _followers) = feeds(net, job, &mut ready, &marks, was_live, &notes);
+    let feeds = counts.into_iter().zip(feeds).collect();
     fetch_all(&shared, &ready, feeds, &recorder, stop).await?;
     monitor.set_live(false);
     monitor.set_phase(Phase::Finishing);
@@ -294,17 +302,17 @@ fn takes_up_ended(before: &StreamState, ready: &Ready) -> bool {
 async fn fetch_all(
     shared: &Arc<fetch::Shared>,
     ready: &Ready,
-    feeds: Vec<Feed>,
+    feeds: Vec<(usize, Feed)>,
     recorder: &Arc<Recorder>,
     stop: &CancellationToken,
 ) -> Result<(), EngineError> {
     let halt = stop.child_token();
-    let tracks = ready.tracks.iter().zip(feeds).enumerate().map(|(number, (track, feed))| {
+    let tracks = ready.tracks.iter().zip(feeds).enumerate().map(|(number, (track, (count, feed)))| {
         let task = Task {
             number,
             kind: track.kind,
-            count: track.segments.len(),
-            doubtful: track.doubtful.then(|| track.segments.len().saturating_sub(1)),
+            count,
+            doubtful: track.doubtful.then(|| count.saturating_sub(1)),
             quiet: Arc::new(track.quiet.clone()),
             elsewhere: Arc::new(track.elsewhere.clone()),
             feed,
@@ -345,19 +353,18 @@ fn feeds(
         live::End { finish: job.finish.clone(), limit: job.wishes.live_limit, notes: Arc::clone(notes) };
     let recorded = |mark: &crate::journal::Mark| Duration::from_micros(mark.us);
     let feeds = match ready.live.take() {
-        None => ready
-            .tracks
-            .iter()
-            .zip(marks)
-            .map(|(track, mark)| {
+        None => {
+            let listed = ready.tracks.iter_mut().zip(marks).map(|(track, mark)| {
                 let left = match mark.sequence.filter(|_| was_live) {
                     // Numbers are what the two readings have in common.
                     Some(last) => live::rest(track, last),
-                    None => track.segments.get(mark.segments..).unwrap_or_default().to_vec(),
+                    None => track.segments.split_off(mark.segments.min(track.segments.len())),
                 };
+                track.segments = Vec::new();
                 Feed::Listed(left.into_iter())
-            })
-            .collect(),
+            });
+            listed.collect()
+        }
         Some(Live::Hls { playlists, variables }) => {
             let main = playlists.first().and_then(|media| live::first_of(media, job.wishes.live_from_start));
             let mut feeds = Vec::new();

@@ -177,14 +177,13 @@ pub(crate) fn fingerprint(tracks: &[Track], live: bool) -> String {
         for segment in &track.segments {
             let range = segment.byte_range.map_or((0, 0), |range| (range.offset, range.length));
             let key = segment.key.as_ref().map_or("", |key| key.url.path());
-            let line = format!(
-                "{} {:?} {} {key} {}\n",
-                segment.url.path(),
-                range,
-                segment.duration.as_micros(),
-                segment.sequence
-            );
-            hasher.update(line);
+            let numbers = [range.0, range.1, micros(segment.duration), segment.sequence];
+            hasher.update(segment.url.path());
+            hasher.update("\n");
+            hasher.update(key);
+            for number in numbers {
+                hasher.update(number.to_le_bytes());
+            }
         }
     }
     hex(&hasher.finalize())
