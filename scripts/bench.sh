@@ -11,6 +11,12 @@
 #       limit   1 MB/s for one file and for three: error in %
 #       first   20 GB begin: from the server's first byte to the first byte in the file
 #       --verbose prints each answer the paced server gave (A, B)
+#   scripts/bench.sh media [SCENARIO…] [--rounds N]
+#       streams beside yt-dlp, ffmpeg and streamlink; without names every scenario:
+#       short   120 segments of 280 KB, 50 ms before each answer
+#       many    2,000 segments of 100 KB, 20 ms
+#       large   20 segments of 20 MB, beside one file of the same size
+#       long    10,000 small segments: memory
 #   scripts/bench.sh daemon [--rounds N]
 #       start to listening, memory and CPU when idle
 #
@@ -26,6 +32,7 @@ if [ -z "$suite" ] || [ ! -f "scripts/bench/$suite.mjs" ]; then
 fi
 shift
 setup bench
+[ "$suite" != media ] || setup rivals
 if [ -z "${WEIR:-}" ]; then
   setup rust npm
   [ -d dist/page/wasm ] || cargo xtask build

