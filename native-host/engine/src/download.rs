@@ -24,6 +24,7 @@ enum Plan {
     File(Box<(Part, file::Start)>),
     Small(Box<(file::Place, Answer)>),
     Stream(Box<Stream>),
+    Recorded(Box<(Part, (String, StreamState))>),
     Site(Box<SitePage>),
 }
 
@@ -80,6 +81,10 @@ pub(crate) async fn run(
             let (place, answer) = *plan;
             file::run_small(net, job, monitor, stop, place, answer).await
         }
+        Plan::Recorded(plan) => {
+            let (part, before) = *plan;
+            stream::keep(net, job, monitor, stop, part, before).await
+        }
         Plan::Stream(plan) => {
             let Stream { part, ready, before } = *plan;
             stream::run(net, job, monitor, stop, part, ready, before).await
@@ -116,6 +121,10 @@ async fn plan(
                     Some(start) => return Ok(Plan::File(Box::new((part, start)))),
                     None => kept = Some(part),
                 }
+            }
+            // Enough of it is there, says the user: no server is asked.
+            State::Stream(state) if state.live && job.finish.is_cancelled() => {
+                return Ok(Plan::Recorded(Box::new((part, (boot, state)))));
             }
             State::Stream(state) if matches!(job.kind, None | Some(Kind::Hls | Kind::Dash)) => {
                 before = Some((boot, state));

@@ -64,7 +64,29 @@ pub(crate) struct StreamState {
     pub(crate) quality: Option<String>,
     /// A recording of something that went on: what came in between cannot be had later.
     pub(crate) live: bool,
+    /// What the manifest said of it, for when that is gone.
+    pub(crate) said: Said,
     pub(crate) tracks: Vec<TrackState>,
+}
+
+/// What a stream's manifest says that its result depends on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) kind: Option<crate::Kind>,
+    pub(crate) title: Option<String>,
+    pub(crate) audio_only: bool,
+    pub(crate) has_picture: bool,
+    pub(crate) tracks: Vec<SaidOfTrack>,
+}
+
+/// The same of one track.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SaidOfTrack {
+    pub(crate) kind: crate::mux::TrackKind,
+    pub(crate) language: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) default: bool,
+    pub(crate) forced: bool,
 }
 
 /// How far one track is.

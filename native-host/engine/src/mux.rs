@@ -22,9 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub(crate) use container::is_media;
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
 pub(crate) use sample_aes::decrypt_samples;
+use serde::{Deserialize, Serialize};
 pub(crate) use thumbnail::thumbnail;
 use weir_media::codec::{Codec, CodecKind};
 use weir_media::subtitle::Cue;
@@ -38,7 +40,7 @@ use source::Source;
 use timeline::{Clock, Piece, Shift};
 
 /// What a track of a stream is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TrackKind {
     /// The picture, and perhaps its sound with it.
     Video,

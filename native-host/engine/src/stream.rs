@@ -31,7 +31,7 @@ use weir_media::filename;
 use weir_media::hls::{Context, MediaPlaylist, Playlist, Variables};
 use weir_media::variants::{Rendition, Variant};
 
-use crate::journal::{StreamState, TrackState};
+use crate::journal::{Said, SaidOfTrack, StreamState, TrackState};
 use crate::monitor::{Monitor, Phase};
 use crate::mux::{self, TrackKind};
 use crate::net::Net;
@@ -255,9 +255,10 @@ pub(crate) async fn run(
         part.names.make_work().map_err(EngineError::disk)?;
     }
     let fresh = StreamState {
-        fingerprint: plan::fingerprint(&ready.tracks, is_live),
+        fingerprint: plan::fingerprint(&ready.tracks, ready.quality.as_deref(), is_live),
         quality: ready.quality.clone(),
         live: is_live,
+        said: ready.said(),
         tracks: vec![TrackState::default(); ready.tracks.len()],
     };
     // A recording whose stream has ended meanwhile is known by how it was followed.
@@ -293,9 +294,86 @@ pub(crate) async fn run(
     finish::run(net, job, ready, recorder, notes.take(), stop).await
 }
 
+/// Makes a file of a recording as it lies on the disk: its server is not asked, and may be gone.
+pub(crate) async fn keep(
+    net: &Net,
+    job: &Job,
+    monitor: &Arc<Monitor>,
+    stop: &CancellationToken,
+    part: Part,
+    (boot, state): (String, StreamState),
+) -> Result<Finished, EngineError> {
+    let ffmpeg = mux::find(net.options().ffmpeg.as_deref())?;
+    let ready = Ready::recorded(job, &state, ffmpeg);
+    monitor.set_kind(ready.kind);
+    monitor.set_quality(ready.quality.as_deref());
+    monitor.set_phase(Phase::Finishing);
+    let fresh = StreamState { tracks: vec![TrackState::default(); state.tracks.len()], ..state.clone() };
+    let recorder = Arc::new(Recorder::new(part, fresh, Some((boot, state)))?);
+    for number in 0..ready.tracks.len() {
+        // What is behind the last whole segment is no part of it.
+        let bytes = recorder.mark(number).bytes;
+        let cut = Part::open(&recorder.path(number)).and_then(|file| file.set_len(bytes));
+        cut.map_err(EngineError::disk)?;
+    }
+    finish::run(net, job, ready, recorder, None, stop).await
+}
+
+impl Ready {
+    fn said(&self) -> Said {
+        let of = |track: &Track| SaidOfTrack {
+            kind: track.kind,
+            language: track.language.clone(),
+            name: track.name.clone(),
+            default: track.default,
+            forced: track.forced,
+        };
+        Said {
+            kind: Some(self.kind),
+            title: self.title.clone(),
+            audio_only: self.audio_only,
+            has_picture: self.has_picture,
+            tracks: self.tracks.iter().map(of).collect(),
+        }
+    }
+
+    /// As it was when it was recorded.
+    fn recorded(job: &Job, state: &StreamState, ffmpeg: PathBuf) -> Self {
+        let said = &state.said;
+        let of = |track: &SaidOfTrack| Track {
+            kind: track.kind,
+            language: track.language.clone(),
+            name: track.name.clone(),
+            default: track.default,
+            forced: track.forced,
+            origin: Origin::Hls { url: job.source.url.clone(), backups: Vec::new() },
+            segments: Vec::new(),
+            doubtful: false,
+            quiet: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        Self {
+            kind: said.kind.unwrap_or(Kind::Hls),
+            tracks: said.tracks.iter().map(of).collect(),
+            quality: state.quality.clone(),
+            title: said.title.clone(),
+            audio_only: said.audio_only,
+            has_picture: said.has_picture,
+            codecs: None,
+            visitor: job.source.visiting(),
+            variants: Vec::new(),
+            renditions: Vec::new(),
+            live: None,
+            ffmpeg,
+        }
+    }
+}
+
 /// A recording was interrupted, and its stream is no longer live: what came after is listed now.
 fn takes_up_ended(before: &StreamState, ready: &Ready) -> bool {
-    before.live && ready.live.is_none() && before.fingerprint == plan::fingerprint(&ready.tracks, true)
+    before.live
+        && ready.live.is_none()
+        && before.fingerprint == plan::fingerprint(&ready.tracks, ready.quality.as_deref(), true)
 }
 
 /// All tracks at the same time; the first that fails ends the others.
@@ -357,7 +435,7 @@ fn feeds(
             let listed = ready.tracks.iter_mut().zip(marks).map(|(track, mark)| {
                 let left = match mark.sequence.filter(|_| was_live) {
                     // Numbers are what the two readings have in common.
-                    Some(last) => live::rest(track, last),
+                    Some(last) => live::rest(track, last, notes),
                     None => track.segments.split_off(mark.segments.min(track.segments.len())),
                 };
                 track.segments = Vec::new();

@@ -67,6 +67,28 @@ impl Container {
     }
 }
 
+/// Whether bytes may be the beginning of a segment: more forgiving than [`Container::sniff`], because fragments begin with
+/// boxes of many kinds, clusters of WebM without their head, and transport streams after bytes of no use.
+pub(crate) fn is_media(start: &[u8]) -> bool {
+    const SHORTEST: usize = 12;
+    let is_box = |start: &[u8]| {
+        let named = start.get(4..8).is_some_and(|kind| kind.iter().all(u8::is_ascii_alphanumeric));
+        let size = start.first_chunk().map_or(0, |size| u32::from_be_bytes(*size));
+        named && (size <= 1 || size >= 8) && start.first().is_some_and(|high| *high < 0x20)
+    };
+    let is_ts = |at: usize| {
+        start.get(at) == Some(&0x47)
+            && start.get(at + TS_PACKET) == Some(&0x47)
+            && start.get(at + 2 * TS_PACKET).is_none_or(|byte| *byte == 0x47)
+    };
+    start.len() < SHORTEST
+        || start.starts_with(b"ID3")
+        || start.starts_with(&[0x1F, 0x43, 0xB6, 0x75])
+        || Container::sniff(start).is_some()
+        || is_box(start)
+        || (0..TS_PACKET).any(is_ts)
+}
+
 /// Packed audio begins with an ID3 tag that carries its timestamp (RFC 8216 section 3.4).
 fn after_id3(start: &[u8]) -> &[u8] {
     match start {
@@ -169,6 +191,29 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_instead_of_a_segment_is_no_media() {
+        for foreign in [
+            "{\"error\":\"not found\"}",
+            "Too many requests, come back later",
+            "<!doctype html><html>",
+            "#EXTM3U\n#EXTINF:1,",
+        ] {
+            assert!(!is_media(foreign.as_bytes()), "{foreign}");
+        }
+        let mut late = vec![0; 600];
+        (late[5], late[193], late[381], late[569]) = (0x47, 0x47, 0x47, 0x47);
+        for media in [
+            &b"\0\0\0\x10emsg\0\0\0\0\0\0"[..],
+            b"\0\0\0\x01mdat\0\0\0\0\0\0",
+            b"\x1F\x43\xB6\x75\x01\0\0\0\0\0\0\0",
+            b"ID3\x04\0\0\0\0\0\x02xx",
+            &late,
+        ] {
+            assert!(is_media(media), "{media:?}");
+        }
+    }
 
     #[test]
     fn containers_are_told_by_their_first_bytes() {

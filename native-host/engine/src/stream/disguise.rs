@@ -63,7 +63,8 @@ impl Undisguise {
     }
 }
 
-fn is_picture(start: &[u8]) -> bool {
+/// Whether bytes begin as an image does.
+pub(crate) fn is_picture(start: &[u8]) -> bool {
     start.starts_with(b"\x89PNG\r\n\x1a\n")
         || start.starts_with(&[0xFF, 0xD8, 0xFF])
         || start.starts_with(b"GIF8")

@@ -14,14 +14,14 @@ use weir_media::segment::{Encryption, Key};
 
 use super::cipher::{KeyBytes, Secret};
 use super::dash;
-use super::disguise::Undisguise;
+use super::disguise::{Undisguise, is_picture};
 use super::pace::Pace;
 use super::plan::{Piece, missing};
 use super::progress::{Credit, Progress};
 use crate::answer::{self, Coding, ContentRange};
 use crate::monitor::{ConnectionGuard, Monitor};
 use crate::net::{self, Net};
-use crate::{EngineError, RateLimit, Source};
+use crate::{EngineError, RateLimit, Source, mux};
 
 /// Bytes of later segments kept in memory while an earlier one is still arriving.
 const AHEAD: usize = 20 * 1024 * 1024;
@@ -243,6 +243,9 @@ async fn attempt(
         return Err(EngineError::broken("the server compressed it").into());
     }
     refuse_page(&mut answer, piece).await?;
+    if piece.key.is_none() && !piece.is_map && (wanted.is_none() || answer.status == 206) {
+        refuse_foreign(&mut answer, lane).await?;
+    }
     let (mut skip, mut left) = match (wanted, answer.status) {
         (Some((start, end)), 206) => {
             let range = answer::text(&answer.headers, reqwest::header::CONTENT_RANGE)
@@ -287,7 +290,8 @@ async fn attempt(
             out.send(Message::Data(media, room)).map_err(|_| Miss::Gone)?;
         }
     }
-    if received == 0 {
+    // Where nobody speaks there is nothing to read.
+    if received == 0 && !lane.text {
         return Err(Miss::Absent { reason: "it is empty".to_owned(), status: Some(answer.status) });
     }
     if wanted.is_some() && left > 0 {
@@ -340,6 +344,32 @@ async fn refuse_page(answer: &mut crate::net::Answer, piece: &Piece) -> Result<(
         });
     }
     Ok(())
+}
+
+/// Whatever else a server sends with status 200 instead of a segment: a message of its own, most likely.
+async fn refuse_foreign(answer: &mut net::Answer, lane: &Lane) -> Result<(), Miss> {
+    let status = Some(answer.status);
+    let start = match answer.peek().await {
+        Ok(start) => start,
+        Err(error) => return Err(error.into()),
+    };
+    let known = if lane.text { is_text(start) } else { is_picture(start) || mux::is_media(start) };
+    if known || start.is_empty() {
+        return Ok(());
+    }
+    let what = if lane.text { "subtitles" } else { "picture or sound" };
+    Err(Miss::Absent { reason: format!("the server sent something that is no {what}"), status })
+}
+
+/// WebVTT, TTML or an MP4 fragment of either.
+fn is_text(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start();
+    let utf16 = start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]);
+    start.is_empty()
+        || utf16
+        || start.starts_with(b"WEBVTT")
+        || start.starts_with(b"<")
+        || mux::is_media(start)
 }
 
 /// The key behind an address, fetched once.

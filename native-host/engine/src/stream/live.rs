@@ -77,7 +77,10 @@ impl Sink {
 }
 
 /// What an ended stream still lists behind the segment `last`, and a gap for what it no longer does.
-pub(crate) fn rest(track: &Track, last: u64) -> Vec<Segment> {
+pub(crate) fn rest(track: &Track, last: u64, notes: &Notes) -> Vec<Segment> {
+    if track.segments.last().is_some_and(|newest| newest.sequence < last) {
+        notes.set("the stream was numbered anew after it ended, so what came then could not be told from what is here");
+    }
     let mut rest: Vec<Segment> =
         track.segments.iter().filter(|segment| segment.sequence > last).cloned().collect();
     let Some(first) = rest.first().cloned() else { return rest };
@@ -142,11 +145,16 @@ mod tests {
             elsewhere: Vec::new(),
         };
         let told = |last| -> Vec<(u64, bool, u64)> {
-            rest(&track, last).iter().map(|s| (s.sequence, s.gap, s.duration.as_secs())).collect()
+            rest(&track, last, &Notes::default())
+                .iter()
+                .map(|s| (s.sequence, s.gap, s.duration.as_secs()))
+                .collect()
         };
         assert_eq!(told(6), [(7, true, 6), (10, false, 2), (11, false, 2)]);
         assert_eq!(told(9), [(10, false, 2), (11, false, 2)]);
         assert_eq!(told(10), [(11, false, 2)]);
         assert_eq!(told(11), []);
+        let notes = Notes::default();
+        assert!(rest(&track, 12, &notes).is_empty() && notes.take().is_some());
     }
 }

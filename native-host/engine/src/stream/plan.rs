@@ -148,12 +148,15 @@ impl Pieces {
     }
 }
 
-/// What tells initialisation sections apart. Without the query, which carries tokens.
+/// What tells initialisation sections apart, hashed because addresses carry tokens. A token that changes between two runs
+/// makes the same one look like another: then it is written once more, which costs nothing.
 fn place(map: &Map) -> String {
-    match map.byte_range {
-        Some(range) => format!("{}#{}+{}", map.url.path(), range.offset, range.length),
-        None => map.url.path().to_owned(),
+    let mut hasher = Sha256::new();
+    hasher.update(map.url.as_str());
+    if let Some(range) = map.byte_range {
+        hasher.update(format!("#{}+{}", range.offset, range.length));
     }
+    hex(&hasher.finalize()[..12])
 }
 
 pub(crate) fn micros(duration: Duration) -> u64 {
@@ -162,8 +165,10 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 
 /// Identity of what the tracks are made of. Queries are left out: they carry tokens that change with every visit. A live
 /// stream is known by its manifests, because its segments are others every time.
-pub(crate) fn fingerprint(tracks: &[Track], live: bool) -> String {
+pub(crate) fn fingerprint(tracks: &[Track], quality: Option<&str>, live: bool) -> String {
     let mut hasher = Sha256::new();
+    // The same addresses with another query may be another quality.
+    hasher.update(quality.unwrap_or_default());
     for track in tracks {
         hasher.update(format!("{:?} {:?}\n", track.kind, track.language));
         if live {
@@ -233,7 +238,7 @@ mod tests {
         );
         let fresh = || Pieces::new(None, None, true);
         assert_eq!(paths(&mut fresh(), &track, 0), ["*i", "a", "b", "*i", "c", "+j", "d"]);
-        let mut later = Pieces::new(Some("/v/i".to_owned()), None, false);
+        let mut later = Pieces::new(track.segments[0].map.as_deref().map(place), None, false);
         assert_eq!(paths(&mut later, &track, 1), ["b", "*i", "c", "+j", "d"]);
     }
 
@@ -257,10 +262,11 @@ mod tests {
     #[test]
     fn tokens_do_not_change_the_fingerprint_and_content_does() {
         let with = |token: &str| track(&format!("#EXTINF:1,\na?{token}\n#EXTINF:1,\nb?{token}"));
-        let print = |tracks: &[Track]| fingerprint(tracks, false);
+        let print = |tracks: &[Track]| fingerprint(tracks, None, false);
         assert_eq!(print(&[with("1")]), print(&[with("2")]));
         assert_ne!(print(&[with("1")]), print(&[track("#EXTINF:1,\na\n#EXTINF:2,\nb")]));
         assert_ne!(print(&[with("1")]), print(&[with("1"), with("1")]));
-        assert_eq!(fingerprint(&[with("1")], true), fingerprint(&[track("#EXTINF:1,\nz")], true));
+        assert_eq!(fingerprint(&[with("1")], None, true), fingerprint(&[track("#EXTINF:1,\nz")], None, true));
+        assert_ne!(print(&[with("1")]), fingerprint(&[with("1")], Some("720p"), false));
     }
 }

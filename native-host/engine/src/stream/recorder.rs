@@ -20,6 +20,8 @@ pub(crate) struct Recorder(Mutex<Inner>);
 struct Inner {
     part: Part,
     state: StreamState,
+    /// For each track the initialisation section of the run that has begun: on the disk for good with its first segment.
+    begun: Vec<Option<Option<String>>>,
 }
 
 /// One segment that has been dealt with.
@@ -51,7 +53,8 @@ impl Recorder {
                 state.tracks[number] = trusted(track, same_boot, on_disk);
             }
         }
-        let recorder = Self(Mutex::new(Inner { part, state }));
+        let begun = vec![None; state.tracks.len()];
+        let recorder = Self(Mutex::new(Inner { part, state, begun }));
         // Recognisable from the first moment on.
         recorder.journal()?;
         Ok(recorder)
@@ -88,8 +91,10 @@ impl Recorder {
         clock: bool,
     ) -> Result<(), EngineError> {
         let mut inner = self.lock();
+        inner.begun[number] = Some(map);
         let track = &mut inner.state.tracks[number];
-        // Begun before and not finished.
+        // Begun before and not finished, or with nothing but lost segments: then the clock may be new all the same.
+        let clock = clock || track.breaks.iter().any(|known| known.byte >= byte && known.clock);
         track.breaks.retain(|known| known.byte < byte);
         if track.breaks.len() >= MAX_BREAKS {
             return Err(EngineError::UnsupportedMedia {
@@ -98,7 +103,6 @@ impl Recorder {
         }
         let us = track.written.us;
         track.breaks.push(Break { byte, us, shift_us, clock });
-        track.written.map = map;
         Ok(())
     }
 
@@ -107,7 +111,11 @@ impl Recorder {
     pub(crate) fn wrote(&self, number: usize, written: &Written) -> Result<(), EngineError> {
         {
             let mut inner = self.lock();
+            let begun = inner.begun[number].take();
             let track = &mut inner.state.tracks[number];
+            if let Some(map) = begun {
+                track.written.map = map;
+            }
             if let Some(count) = written.lost {
                 let new = Lost { us: track.written.us, length_us: written.us, count };
                 let full = track.lost.len() >= MAX_LOST;
@@ -144,7 +152,11 @@ impl Recorder {
 
     /// Lets go of everything that has been fetched.
     pub(crate) fn forget(&self) -> Result<(), EngineError> {
-        self.lock().state.tracks.fill(TrackState::default());
+        {
+            let mut inner = self.lock();
+            inner.state.tracks.fill(TrackState::default());
+            inner.begun.fill(None);
+        }
         // First the record: it must never name bytes that are gone.
         self.journal()?;
         self.lock().part.tidy();
@@ -178,7 +190,8 @@ fn trusted(mut track: TrackState, same_boot: bool, on_disk: u64) -> TrackState {
     if mark.bytes > on_disk {
         return TrackState::default();
     }
-    track.breaks.retain(|known| known.byte < mark.bytes || known.byte == 0);
+    // One right at the end begins with what is lost, or with what comes next.
+    track.breaks.retain(|known| known.byte <= mark.bytes);
     track.lost.retain(|lost| lost.us < mark.us);
     TrackState { written: mark.clone(), synced: mark, ..track }
 }

@@ -35,12 +35,18 @@ pub(crate) struct Known {
     discontinuities: Option<u64>,
     /// Readings in a row that were behind, and the last number of the first and last of these.
     behind: Option<(u32, u64)>,
+    /// When the last segment ended, in milliseconds since 1970, if the playlist dates them.
+    end_ms: Option<i64>,
+}
+
+fn end_ms(segment: &Segment) -> Option<i64> {
+    segment.date_ms?.checked_add(i64::try_from(segment.duration.as_millis()).ok()?)
 }
 
 impl Known {
     /// Goes on with this sequence number.
     pub(crate) const fn new(next: u64) -> Self {
-        Self { next, discontinuities: None, behind: None }
+        Self { next, discontinuities: None, behind: None, end_ms: None }
     }
 
     /// The segments not seen before, gaps included for those that were never seen.
@@ -61,23 +67,13 @@ impl Known {
             anew = true;
         }
         self.behind = None;
-        let mut out = Vec::new();
-        let missed = first.sequence.saturating_sub(self.next);
-        if missed > 0 {
-            let each = Segment {
-                gap: true,
-                duration: playlist.target_duration,
-                discontinuity: false,
-                ..first.clone()
-            };
-            let told = missed.min(MOST_MISSED);
-            out.extend((0..told).map(|n| Segment { sequence: first.sequence - told + n, ..each.clone() }));
-        }
+        let mut out = self.missed(playlist, first);
         let mut discontinuities = playlist.discontinuity_sequence;
         for segment in &playlist.segments {
             discontinuities += u64::from(segment.discontinuity);
             if segment.sequence < self.next {
                 self.discontinuities = Some(discontinuities);
+                self.end_ms = end_ms(segment);
                 continue;
             }
             // The one with the mark may have gone before it was seen.
@@ -86,8 +82,31 @@ impl Known {
             out.push(Segment { discontinuity: segment.discontinuity || broken, ..segment.clone() });
             self.discontinuities = Some(discontinuities);
             self.next = segment.sequence + 1;
+            self.end_ms = end_ms(segment);
         }
         out
+    }
+
+    /// Gaps for the segments that went before they were seen. How long they were, the dates of their neighbours tell, or
+    /// the segments that are there now.
+    fn missed(&self, playlist: &MediaPlaylist, first: &Segment) -> Vec<Segment> {
+        let missed = first.sequence.saturating_sub(self.next);
+        if missed == 0 {
+            return Vec::new();
+        }
+        let told = missed.min(MOST_MISSED);
+        let by_date = self.end_ms.zip(first.date_ms).and_then(|(end, begin)| u64::try_from(begin - end).ok());
+        let count = u32::try_from(playlist.segments.len()).unwrap_or(u32::MAX).max(1);
+        let usual = playlist.duration() / count;
+        let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+        let length = by_date.filter(|ms| *ms > 0).map_or(usual.saturating_mul(missed), Duration::from_millis);
+        let each = Segment {
+            gap: true,
+            duration: length / u32::try_from(told).unwrap_or(1),
+            discontinuity: false,
+            ..first.clone()
+        };
+        (0..told).map(|n| Segment { sequence: first.sequence - told + n, ..each.clone() }).collect()
     }
 }
 
@@ -193,7 +212,10 @@ mod tests {
         // An old copy from another machine of the server.
         assert!(known.news(&window(9, 5)).is_empty());
         assert_eq!(numbers(&known.news(&window(19, 3))), ["-17", "-18", "19", "20", "21"]);
-        assert_eq!(known.news(&window(10_000, 3)).len() as u64, MOST_MISSED + 3);
+        let many = known.news(&window(10_000, 3));
+        assert_eq!(many.len() as u64, MOST_MISSED + 3);
+        let gaps: Duration = many.iter().filter(|segment| segment.gap).map(|segment| segment.duration).sum();
+        assert_eq!(gaps.as_secs(), (10_000 - 22) * 2);
     }
 
     #[test]
