@@ -260,8 +260,12 @@ fn conclude(part: Part, state: &FinishedState) -> Result<Result<Finished, Part>,
             return Ok(Err(part));
         }
         let name = match state.kind {
-            // Its extension was settled last.
-            Kind::Site => state.filename.clone(),
+            // Its extension was settled last, and whether it is whole.
+            Kind::Hls | Kind::Dash | Kind::Site
+                if weir_media::filename::safe(&state.filename) == state.filename =>
+            {
+                state.filename.clone()
+            }
             _ => part.names.filename.clone(),
         };
         let path = part.finish_as(&working, &name, |name| {

@@ -119,6 +119,40 @@ pub(crate) struct Mark {
     pub(crate) sequence: Option<u64>,
     /// Which initialisation section was written last.
     pub(crate) map: Option<String>,
+    /// What the server said of the last segment.
+    #[serde(default)]
+    pub(crate) seen: Seen,
+}
+
+/// What tells a segment from another one under the same address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) length: Option<u64>,
+    pub(crate) etag: Option<String>,
+    pub(crate) modified: Option<String>,
+}
+
+impl Seen {
+    pub(crate) fn of(answer: &crate::net::Answer) -> Self {
+        use reqwest::header;
+        let text = |name| crate::answer::text(&answer.headers, name);
+        let length = text(header::CONTENT_RANGE)
+            .as_deref()
+            .and_then(crate::answer::ContentRange::parse)
+            .and_then(|range| range.total)
+            .or_else(|| crate::answer::content_length(&answer.headers));
+        Self { length, etag: text(header::ETAG), modified: text(header::LAST_MODIFIED) }
+    }
+
+    /// It is another one. The machines of one server may tell other tags of the same file, and other dates, but hardly both.
+    pub(crate) fn differs(&self, now: &Self) -> bool {
+        fn differ<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+            a.zip(b).is_some_and(|(a, b)| a != b)
+        }
+        differ(self.length.as_ref(), now.length.as_ref())
+            || (differ(self.etag.as_ref(), now.etag.as_ref())
+                && differ(self.modified.as_ref(), now.modified.as_ref()))
+    }
 }
 
 /// The beginning of a run of segments.

@@ -302,7 +302,7 @@ impl Part {
         let wanted = filename::safe(wanted);
         for n in 0..=MAX_NUMBER {
             let names = Names::new(directory, &filename::numbered(&wanted, n));
-            if exists(&names.target()) || exists(&names.part()) {
+            if exists(&names.target()) || exists(&names.part()) || exists(&names.work()) {
                 continue;
             }
             match Journal::create(&names.journal()) {

@@ -31,7 +31,7 @@ use weir_media::filename;
 use weir_media::hls::{Context, MediaPlaylist, Playlist, Variables};
 use weir_media::variants::{Rendition, Variant};
 
-use crate::journal::{Said, SaidOfTrack, StreamState, TrackState};
+use crate::journal::{Said, SaidOfTrack, Seen, StreamState, TrackState};
 use crate::monitor::{Monitor, Phase};
 use crate::mux::{self, TrackKind};
 use crate::net::Net;
@@ -271,6 +271,9 @@ pub(crate) async fn run(
     };
     let was_live = fresh.live;
     let recorder = Arc::new(Recorder::new(part, fresh, before)?);
+    if !was_live && is_another(net, &ready, &recorder).await {
+        recorder.begin_anew()?;
+    }
     let marks: Vec<_> = (0..ready.tracks.len()).map(|number| recorder.mark(number)).collect();
     monitor.set_received(marks.iter().map(|mark| mark.bytes).sum());
     let total_us = if was_live { 0 } else { ready.tracks.iter().map(|track| micros(track.duration())).sum() };
@@ -283,6 +286,7 @@ pub(crate) async fn run(
         progress::Progress::new(Arc::clone(monitor), total_us, done_us),
         job.connections.clamp(1, 64) as usize,
         job.wishes.holes || was_live,
+        was_live.then(|| job.finish.clone()),
     ));
     let notes = Arc::default();
     let counts: Vec<usize> = ready.tracks.iter().map(|track| track.segments.len()).collect();
@@ -367,6 +371,21 @@ impl Ready {
             ffmpeg,
         }
     }
+}
+
+/// Whether the segment written last is another one by now, under the same address. Whoever does not answer says nothing.
+async fn is_another(net: &Net, ready: &Ready, recorder: &Recorder) -> bool {
+    for (number, track) in ready.tracks.iter().enumerate() {
+        let mark = recorder.mark(number);
+        let last = mark.segments.checked_sub(1).and_then(|last| track.segments.get(last));
+        let Some(last) = last.filter(|last| !last.gap && mark.seen != Seen::default()) else { continue };
+        let range = last.byte_range.map(|range| (range.offset, range.end()));
+        let asked = net.ask(&ready.visitor, &last.url, range, crate::net::Lane::Shared).await;
+        if asked.is_ok_and(|answer| answer.refusal().is_none() && mark.seen.differs(&Seen::of(&answer))) {
+            return true;
+        }
+    }
+    false
 }
 
 /// A recording was interrupted, and its stream is no longer live: what came after is listed now.

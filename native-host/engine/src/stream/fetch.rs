@@ -5,10 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_media::segment::{Encryption, Key};
 
@@ -19,6 +22,7 @@ use super::pace::Pace;
 use super::plan::{Piece, missing};
 use super::progress::{Credit, Progress};
 use crate::answer::{self, Coding, ContentRange};
+use crate::journal::Seen;
 use crate::monitor::{ConnectionGuard, Monitor};
 use crate::net::{self, Net};
 use crate::{EngineError, RateLimit, Source, mux};
@@ -33,13 +37,42 @@ const TRIES_FOR_MISSING: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Largest answer to a question for a key, in bytes; a web page is told as what it is.
 const MAX_KEY: usize = 64 * 1024;
+/// Bytes a second below which a server is taken for silent.
+const SLOWEST: f64 = 256.0;
+/// From here on a part is worth asking for as a part.
+const FAR: u64 = 1024 * 1024;
+/// Whole files taken instead of parts far inside them.
+const MOST_WHOLE_FILES: u32 = 2;
+
+/// Sees to it that a server which sends a byte now and then is not waited for.
+struct Drip {
+    since: Instant,
+    bytes: usize,
+    window: Duration,
+}
+
+impl Drip {
+    fn new(patience: Duration) -> Self {
+        Self { since: Instant::now(), bytes: 0, window: patience * 2 }
+    }
+
+    fn is_too_slow(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        if self.since.elapsed() < self.window {
+            return false;
+        }
+        let slow = (self.bytes as f64) < SLOWEST * self.since.elapsed().as_secs_f64();
+        (self.since, self.bytes) = (Instant::now(), 0);
+        slow
+    }
+}
 
 /// What a request tells its writer.
 pub(crate) enum Message {
     /// The body begins, perhaps anew: whatever this piece brought before is void.
     Begin(Option<Secret>),
     Data(Bytes, OwnedSemaphorePermit),
-    End,
+    End(Seen),
     /// It cannot be had, and is left out.
     Lost,
     /// It does not exist, and nothing is missing.
@@ -61,6 +94,10 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     /// Segments that cannot be had are left out.
     pub(crate) holes: bool,
+    /// Ends a recording.
+    finish: Option<CancellationToken>,
+    /// Whole files sent instead of parts of them.
+    whole_files: AtomicU32,
     keys: Mutex<HashMap<Url, KeyBytes>>,
     ahead: Arc<Semaphore>,
 }
@@ -74,6 +111,7 @@ impl Shared {
         progress: Progress,
         connections: usize,
         holes: bool,
+        finish: Option<CancellationToken>,
     ) -> Self {
         Self {
             net,
@@ -83,6 +121,8 @@ impl Shared {
             progress,
             pace: Pace::new(connections),
             holes,
+            finish,
+            whole_files: AtomicU32::new(0),
             keys: Mutex::new(HashMap::new()),
             ahead: Arc::new(Semaphore::new(AHEAD)),
         }
@@ -163,10 +203,17 @@ pub(crate) async fn fetch(
     let mut absent = 0;
     let error = loop {
         let _open = ConnectionGuard::new(&shared.monitor);
-        let miss = match attempt(&shared, &lane, &piece, number, &out).await {
-            Ok(bytes) => {
+        let attempt = tokio::select! {
+            attempt = attempt(&shared, &lane, &piece, number, &out) => attempt,
+            () = overtime(&shared) => {
+                let _ = out.send(Message::Lost);
+                return;
+            }
+        };
+        let miss = match attempt {
+            Ok((bytes, seen)) => {
                 shared.pace.arrived(bytes);
-                let _ = out.send(Message::End);
+                let _ = out.send(Message::End(seen));
                 return;
             }
             Err(miss) => miss,
@@ -215,14 +262,25 @@ pub(crate) async fn fetch(
     let _ = out.send(if lost { Message::Lost } else { Message::Failed(error) });
 }
 
-/// One try; the bytes it brought.
+/// Returns when a recording that was ended has waited long enough for what was on its way.
+async fn overtime(shared: &Shared) {
+    match &shared.finish {
+        Some(finish) => {
+            finish.cancelled().await;
+            tokio::time::sleep(shared.net.options().patience).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// One try; the bytes it brought, and what tells them from others.
 async fn attempt(
     shared: &Shared,
     lane: &Lane,
     piece: &Piece,
     number: usize,
     out: &mpsc::UnboundedSender<Message>,
-) -> Result<u64, Miss> {
+) -> Result<(u64, Seen), Miss> {
     let secret = match &piece.key {
         // Only samples are encrypted so, and an initialisation section has none.
         Some(key) if key.encryption == Encryption::SampleAes && piece.is_map => None,
@@ -256,8 +314,14 @@ async fn attempt(
                 _ => return Err(EngineError::broken("the server sent another range than asked for").into()),
             }
         }
-        // The whole resource instead of a part of it: the part is in there.
-        (Some((start, end)), _) => (start, end - start),
+        // The whole resource instead of a part of it: the part is in there. Not for every segment of a large file.
+        (Some((start, end)), _) => {
+            if start > FAR && shared.whole_files.fetch_add(1, Ordering::Relaxed) >= MOST_WHOLE_FILES {
+                let reason = "its server does not send parts of files, of which it consists".to_owned();
+                return Err(EngineError::UnsupportedMedia { reason }.into());
+            }
+            (start, end - start)
+        }
         (None, 206) => return Err(EngineError::broken("the server sent a part of it").into()),
         (None, _) => (0, u64::MAX),
     };
@@ -267,9 +331,14 @@ async fn attempt(
     // Behind a cipher nothing can be seen from outside.
     let mut undisguise = (piece.key.is_none() && !lane.text && !piece.is_map).then(Undisguise::default);
     let only_a_picture = |_| Miss::Absent { reason: "the server sent a picture".to_owned(), status: None };
+    let seen = Seen::of(&answer);
     let mut received = 0_u64;
+    let mut drip = Drip::new(shared.net.options().patience);
     while left > 0 {
         let Some(mut chunk) = answer.chunk().await? else { break };
+        if drip.is_too_slow(chunk.len()) && !shared.limit.is_limited() {
+            return Err(answer.silence().into());
+        }
         let skipped = skip.min(chunk.len() as u64);
         chunk.advance(skipped as usize);
         skip -= skipped;
@@ -302,7 +371,7 @@ async fn attempt(
         out.send(Message::Data(rest, room)).map_err(|_| Miss::Gone)?;
     }
     credit.keep();
-    Ok(received)
+    Ok((received, seen))
 }
 
 /// The current segment has room of its own, so later ones can never block it.

@@ -38,7 +38,8 @@ pub(super) async fn run(
     let inputs = inputs(&ready, &state, &recorder);
     let (work, output, filename) = (recorder.work()?, recorder.result(), recorder.filename());
     let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
-    let source_url = page.map_or_else(|| without_query(&job.source.url), |(_, page)| page.clone());
+    let source_url = page.and_then(|(_, page)| url::Url::parse(page).ok());
+    let source_url = without_query(source_url.as_ref().unwrap_or(&job.source.url));
     let plan = mux::Plan {
         ffmpeg: &ready.ffmpeg,
         inputs: &inputs,

@@ -6,11 +6,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::EngineError;
-use crate::journal::{self, Break, Lost, Mark, State, StreamState, TrackState};
+use crate::journal::{self, Break, Lost, Mark, Seen, State, StreamState, TrackState};
 use crate::part::Part;
 
-/// Most breaks of one track: the record of a download has a limited size.
-const MAX_BREAKS: usize = 4_000;
+/// Most breaks of all tracks: the record of a download has a limited size.
+const MAX_BREAKS: usize = 5_000;
 /// Most entries about lost segments; further ones are added to the last.
 const MAX_LOST: usize = 1_000;
 
@@ -32,6 +32,7 @@ pub(crate) struct Written {
     pub(crate) end: u64,
     /// It is not there, and stands for so many.
     pub(crate) lost: Option<u64>,
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Recorder {
@@ -92,11 +93,12 @@ impl Recorder {
     ) -> Result<(), EngineError> {
         let mut inner = self.lock();
         inner.begun[number] = Some(map);
+        let breaks: usize = inner.state.tracks.iter().map(|track| track.breaks.len()).sum();
         let track = &mut inner.state.tracks[number];
         // Begun before and not finished, or with nothing but lost segments: then the clock may be new all the same.
         let clock = clock || track.breaks.iter().any(|known| known.byte >= byte && known.clock);
         track.breaks.retain(|known| known.byte < byte);
-        if track.breaks.len() >= MAX_BREAKS {
+        if breaks >= MAX_BREAKS {
             return Err(EngineError::UnsupportedMedia {
                 reason: format!("it changes its encoding or its clock more than {MAX_BREAKS} times"),
             });
@@ -132,8 +134,13 @@ impl Recorder {
             mark.bytes = written.end;
             mark.us += written.us;
             mark.longest_us = mark.longest_us.max(written.us);
-            mark.fractions |= !written.us.is_multiple_of(1_000_000);
+            // DASH states exact lengths.
+            let exact = track.breaks.last().is_some_and(|run| run.shift_us.is_some());
+            mark.fractions |= exact || !written.us.is_multiple_of(1_000_000);
             mark.sequence = Some(written.sequence);
+            if let Some(seen) = &written.seen {
+                mark.seen = seen.clone();
+            }
         }
         self.journal()
     }
@@ -150,15 +157,20 @@ impl Recorder {
         inner.part.journal.write(&record, false).map_err(EngineError::disk)
     }
 
-    /// Lets go of everything that has been fetched.
-    pub(crate) fn forget(&self) -> Result<(), EngineError> {
+    /// A track has to be begun anew: what is on the server is another one by now.
+    pub(crate) fn begin_anew(&self) -> Result<(), EngineError> {
         {
             let mut inner = self.lock();
             inner.state.tracks.fill(TrackState::default());
             inner.begun.fill(None);
         }
+        self.journal()
+    }
+
+    /// Lets go of everything that has been fetched.
+    pub(crate) fn forget(&self) -> Result<(), EngineError> {
         // First the record: it must never name bytes that are gone.
-        self.journal()?;
+        self.begin_anew()?;
         self.lock().part.tidy();
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::fetch::{self, Lane, Message, Shared};
 use super::plan::{Piece, Pieces};
 use super::recorder::{Recorder, Written};
 use crate::EngineError;
+use crate::journal::Seen;
 use crate::mux::TrackKind;
 use crate::part::Part;
 
@@ -79,7 +80,9 @@ pub(crate) async fn run(
     let state = recorder.track(number);
     let first = state.written.segments;
     let shift_us = state.breaks.last().and_then(|last| last.shift_us);
-    let mut pieces = Pieces::new(state.written.map.clone(), shift_us, state.written.bytes == 0);
+    // Nothing is written, or nothing behind the last break: the next segment that is there begins the run.
+    let at_break = state.breaks.last().is_none_or(|last| last.byte == state.written.bytes);
+    let mut pieces = Pieces::new(state.written.map.clone(), shift_us, at_break);
     let (to_writer, coming) = mpsc::channel::<Coming>(WINDOW);
     let (turn, turns) = watch::channel(0);
     let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, quiet, elsewhere);
@@ -142,8 +145,8 @@ struct Writing {
 
 /// How one piece ended.
 enum Ended {
-    /// One past its last byte.
-    At(u64),
+    /// One past its last byte, and what the server said of it.
+    At(u64, Option<Seen>),
     Lost,
     /// It does not exist, and nothing is missing; so much of its time is accounted for.
     Quiet,
@@ -182,9 +185,10 @@ impl Writing {
                 self.mapped = begins.map.is_some();
                 self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
             }
+            let mut seen = None;
             let lost = match self.piece(file, *at, &piece, &mut messages)? {
-                Ended::At(end) => {
-                    *at = end;
+                Ended::At(end, of) => {
+                    (*at, seen) = (end, of);
                     None
                 }
                 Ended::Lost => {
@@ -200,7 +204,7 @@ impl Writing {
             if piece.is_map {
                 continue;
             }
-            let written = Written { us: piece.us, sequence: piece.sequence, end: *at, lost };
+            let written = Written { us: piece.us, sequence: piece.sequence, end: *at, lost, seen };
             self.recorder.wrote(self.number, &written)?;
             self.grown(*at);
             if synced.elapsed() > SYNC_EVERY {
@@ -247,7 +251,7 @@ impl Writing {
                     Some(secret) => secret.update(&bytes)?.into(),
                     None => bytes,
                 },
-                Message::End => {
+                Message::End(seen) => {
                     let mut last = Vec::new();
                     if let Some(secret) = secret {
                         last = secret.finish(piece.index + 1)?;
@@ -263,7 +267,7 @@ impl Writing {
                     // A retry may have brought less than the try before it.
                     file.set_len(at).map_err(EngineError::disk)?;
                     self.refuse_drm(piece)?;
-                    return Ok(Ended::At(at));
+                    return Ok(Ended::At(at, Some(seen)));
                 }
                 Message::Lost => {
                     monitor.uncount_received(counted);
@@ -274,7 +278,7 @@ impl Writing {
                 Message::Doubtful => {
                     monitor.uncount_received(counted);
                     file.set_len(start).map_err(EngineError::disk)?;
-                    return Ok(Ended::At(start));
+                    return Ok(Ended::At(start, None));
                 }
                 Message::Failed(error) => return Err(error),
             };

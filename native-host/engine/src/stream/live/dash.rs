@@ -99,6 +99,10 @@ pub(crate) async fn follow(
     let mut read = Instant::now();
     let mut from_us = None;
     loop {
+        if let Some(drm) = &broadcast.mpd.drm {
+            end.notes.set(&format!("the stream is protected by {} from then on", drm.system));
+            return;
+        }
         let moment = dash::moment(broadcast.offset_ms);
         let mut segment = Duration::ZERO;
         let mut news = false;

@@ -110,6 +110,15 @@ impl Known {
     }
 }
 
+/// Why nothing more of it can be had, in words.
+fn closed(playlist: &MediaPlaylist) -> Option<String> {
+    match (&playlist.drm, &playlist.unsupported) {
+        (Some(drm), _) => Some(format!("the stream is protected by {} from then on", drm.system)),
+        (None, Some(reason)) => Some(format!("the stream cannot be downloaded from then on: {reason}")),
+        (None, None) => None,
+    }
+}
+
 /// Reads `url` again and again and sends what is new. `playlist` is what the first reading said.
 #[expect(clippy::too_many_arguments, reason = "one call, and each is another thing")]
 pub(crate) async fn follow(
@@ -127,6 +136,10 @@ pub(crate) async fn follow(
     let mut sink = Sink { out, recorded, limit: end.limit };
     let mut patience = Patience::new(net.options().patience, target);
     loop {
+        if let Some(note) = closed(&playlist) {
+            end.notes.set(&note);
+            return;
+        }
         let news = known.news(&playlist);
         let changed = !news.is_empty();
         for segment in news {
