@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(crate) use container::is_media;
+pub(crate) use container::{is_media, is_packed};
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
 pub(crate) use sample_aes::decrypt_samples;

@@ -89,6 +89,11 @@ pub(crate) fn is_media(start: &[u8]) -> bool {
         || (0..TS_PACKET).any(is_ts)
 }
 
+/// Whether a track that begins so is nothing but frames of sound.
+pub(crate) fn is_packed(start: &[u8]) -> bool {
+    start.starts_with(b"ID3") || Container::sniff(start).is_some_and(|container| container.packed().is_some())
+}
+
 /// Packed audio begins with an ID3 tag that carries its timestamp (RFC 8216 section 3.4).
 fn after_id3(start: &[u8]) -> &[u8] {
     match start {

@@ -18,7 +18,7 @@ use super::{Input, Sidecar};
 use crate::{EngineError, SubtitleForm};
 
 /// Largest track of text that is read; hours of it are a few hundred kilobytes.
-const MAX_TEXT: u64 = 256 * 1024 * 1024;
+const MAX_TEXT: u64 = 16 * 1024 * 1024;
 /// Most samples of one fragment.
 const MAX_SAMPLES: usize = 100_000;
 /// How far cues may be from where the manifest has their section and still belong there.

@@ -111,10 +111,18 @@ fn planned(track: Track) -> PlannedTrack {
     }
 }
 
+/// An address without who asks for it.
+fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
 fn planned_segment(segment: &Segment) -> PlannedSegment {
     let range = |range: ByteRange| [range.offset, range.length];
     PlannedSegment {
-        url: segment.url.to_string(),
+        url: shown(&segment.url),
         duration_s: segment.duration.as_secs_f64(),
         byte_range: segment.byte_range.map(range),
         key: segment.key.as_ref().map(|key| PlannedKey {
@@ -129,7 +137,7 @@ fn planned_segment(segment: &Segment) -> PlannedSegment {
         map: segment
             .map
             .as_ref()
-            .map(|map| PlannedMap { url: map.url.to_string(), byte_range: map.byte_range.map(range) }),
+            .map(|map| PlannedMap { url: shown(&map.url), byte_range: map.byte_range.map(range) }),
         discontinuity: segment.discontinuity,
         gap: segment.gap,
         sequence: segment.sequence,

@@ -21,7 +21,7 @@ use super::plan::{Piece, Pieces};
 use super::recorder::{Recorder, Written};
 use crate::EngineError;
 use crate::journal::Seen;
-use crate::mux::TrackKind;
+use crate::mux::{self, TrackKind};
 use crate::part::Part;
 
 /// Segments that may be on their way or waiting, at most.
@@ -30,6 +30,8 @@ const WINDOW: usize = 48;
 const SYNC_EVERY: Duration = Duration::from_secs(20);
 /// Largest initialisation section that is looked into.
 const MAX_INIT: usize = 4 * 1024 * 1024;
+/// Largest track of subtitles: they are read as a whole in the end.
+const MAX_TEXT: u64 = 8 * 1024 * 1024;
 
 /// Where the segments of a track come from.
 pub(crate) enum Feed {
@@ -143,6 +145,13 @@ struct Writing {
     init: Vec<u8>,
 }
 
+/// The track is nothing but frames of sound.
+fn packed(file: &File) -> bool {
+    use std::os::unix::fs::FileExt as _;
+    let mut start = [0; 64];
+    file.read_at(&mut start, 0).is_ok_and(|read| mux::is_packed(&start[..read]))
+}
+
 /// How one piece ended.
 enum Ended {
     /// One past its last byte, and what the server said of it.
@@ -177,6 +186,7 @@ impl Writing {
     ) -> Result<(), EngineError> {
         let mut synced = Instant::now();
         let mut number = 0;
+        let mut after_loss = false;
         while let Some(Coming { mut messages, piece }) = coming.blocking_recv() {
             // Never fails: the requests hold receivers, and if none is left nobody needs to know.
             let _ = self.turn.send(number);
@@ -185,6 +195,11 @@ impl Writing {
                 self.mapped = begins.map.is_some();
                 self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
             }
+            // Frames of packed sound say no time: only behind its tag, at the beginning of a run, is it known again.
+            if after_loss && !piece.gap && piece.begins.is_none() && packed(file) {
+                self.recorder.section(self.number, *at, None, None, true)?;
+            }
+            after_loss &= piece.gap;
             let mut seen = None;
             let lost = match self.piece(file, *at, &piece, &mut messages)? {
                 Ended::At(end, of) => {
@@ -192,6 +207,7 @@ impl Writing {
                     None
                 }
                 Ended::Lost => {
+                    after_loss = true;
                     self.shared.progress.add(piece.us);
                     Some(1)
                 }
@@ -283,6 +299,10 @@ impl Writing {
                 Message::Failed(error) => return Err(error),
             };
             self.look(piece, &bytes)?;
+            if self.text && at > MAX_TEXT {
+                let reason = "its subtitles are larger than subtitles can be".to_owned();
+                return Err(EngineError::UnsupportedMedia { reason });
+            }
             file.write_all(&bytes).map_err(EngineError::disk)?;
             at += bytes.len() as u64;
             counted += bytes.len() as u64;

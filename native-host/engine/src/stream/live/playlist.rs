@@ -33,10 +33,18 @@ pub(crate) struct Known {
     next: u64,
     /// Discontinuity sequence number of the last segment.
     discontinuities: Option<u64>,
-    /// Readings in a row that were behind, and the last number of the first and last of these.
-    behind: Option<(u32, u64)>,
+    behind: Option<Behind>,
     /// When the last segment ended, in milliseconds since 1970, if the playlist dates them.
     end_ms: Option<i64>,
+}
+
+/// Readings in a row that were behind what is known.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    times: u32,
+    /// First and last number in the first of them.
+    first: u64,
+    last: u64,
 }
 
 fn end_ms(segment: &Segment) -> Option<i64> {
@@ -56,18 +64,21 @@ impl Known {
         };
         let mut anew = false;
         if last.sequence + 1 < self.next {
-            let (times, seen) = self.behind.unwrap_or((0, last.sequence));
-            self.behind = Some((times + 1, seen));
+            let behind =
+                self.behind.unwrap_or(Behind { times: 0, first: first.sequence, last: last.sequence });
+            self.behind = Some(Behind { times: behind.times + 1, ..behind });
             // Copies of old readings come and go; a server that counts anew goes on doing so.
-            if times < BEHIND || last.sequence <= seen {
+            if behind.times < BEHIND || last.sequence <= behind.last {
                 return Vec::new();
             }
-            // From nothing: what it no longer names was missed, and cannot be called whole.
-            self.next = 0;
-            anew = true;
+            // What it no longer names was missed, and cannot be called whole.
+            self.next = behind.first;
+            (self.end_ms, anew) = (None, true);
         }
         self.behind = None;
         let mut out = self.missed(playlist, first);
+        // A recording that is taken up knows nothing of the clocks between.
+        anew |= self.discontinuities.is_none() && !out.is_empty();
         let mut discontinuities = playlist.discontinuity_sequence;
         for segment in &playlist.segments {
             discontinuities += u64::from(segment.discontinuity);
@@ -95,7 +106,10 @@ impl Known {
             return Vec::new();
         }
         let told = missed.min(MOST_MISSED);
-        let by_date = self.end_ms.zip(first.date_ms).and_then(|(end, begin)| u64::try_from(begin - end).ok());
+        let by_date = self
+            .end_ms
+            .zip(first.date_ms)
+            .and_then(|(end, begin)| u64::try_from(begin.checked_sub(end)?).ok());
         let count = u32::try_from(playlist.segments.len()).unwrap_or(u32::MAX).max(1);
         let usual = playlist.duration() / count;
         let missed = u32::try_from(missed).unwrap_or(u32::MAX);
