@@ -9,6 +9,8 @@ const run = promisify(execFile);
 const QUIET = ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y'];
 /** Seconds of film that are encoded; longer ones repeat them. */
 const CLIP_S = 20;
+/** Bits a second of sound. */
+const SOUND_RATE = 24_000;
 
 async function ffmpeg(...args) {
   await run('ffmpeg', [...QUIET, ...args], { maxBuffer: 1 << 24 });
@@ -21,18 +23,20 @@ async function ffmpeg(...args) {
 export async function film(folder, { count, bytes, seconds = 1, file = false }) {
   await mkdir(folder);
   const rate = Math.round((bytes * 8) / seconds);
-  const clip = path.join(folder, 'clip.ts');
-  // Noise, so that there is something to fill the rate with; fillers hold it where there is not.
+  const videoRate = Math.max(rate - SOUND_RATE * 1.5, 8_000).toFixed(0);
+  const clip = path.join(folder, 'clip.mp4');
+  // Noise, so that there is something to fill the rate with; fillers hold it where there is not. Pictures alone: they repeat
+  // without a seam, as sound does not.
   const size = rate > 4e6 ? '1280x720' : '320x180';
   await ffmpeg(
-    '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=10,noise=alls=60:allf=t`, '-f', 'lavfi', '-i', 'sine=440:sample_rate=44100',
-    '-t', String(CLIP_S), '-c:v', 'libx264', '-preset', 'ultrafast', '-bf', '0', '-g', '10', '-keyint_min', '10', '-sc_threshold', '0',
-    '-b:v', String(Math.max(rate - 70_000, 8_000)), '-minrate', String(Math.max(rate - 70_000, 8_000)), '-maxrate', String(Math.max(rate - 70_000, 8_000)),
-    '-bufsize', String(Math.max(rate - 70_000, 8_000)), '-nal-hrd', 'cbr', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '32k', '-f', 'mpegts', clip,
+    '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=10,noise=alls=60:allf=t`, '-t', String(CLIP_S), '-c:v', 'libx264', '-preset', 'ultrafast',
+    '-bf', '0', '-g', '10', '-keyint_min', '10', '-sc_threshold', '0', '-b:v', videoRate, '-minrate', videoRate, '-maxrate', videoRate,
+    '-bufsize', videoRate, '-nal-hrd', 'cbr', '-pix_fmt', 'yuv420p', clip,
   );
-  const loops = Math.ceil((count * seconds) / CLIP_S) - 1;
+  const length = count * seconds;
   await ffmpeg(
-    '-stream_loop', String(loops), '-i', clip, '-t', String(count * seconds), '-c', 'copy', '-f', 'hls', '-hls_time', String(seconds),
+    '-stream_loop', String(Math.ceil(length / CLIP_S) - 1), '-i', clip, '-f', 'lavfi', '-i', `anoisesrc=r=16000:a=0.1:d=${length}`,
+    '-t', String(length), '-c:v', 'copy', '-c:a', 'aac', '-b:a', String(SOUND_RATE), '-f', 'hls', '-hls_time', String(seconds),
     '-hls_playlist_type', 'vod', '-hls_segment_filename', path.join(folder, 's%d.ts'), path.join(folder, 'list.m3u8'),
   );
   await rm(clip);
