@@ -81,6 +81,16 @@ fn apart() -> PathBuf {
     super::super::choosing::variants()
 }
 
+/// The playlist says itself that a segment does not exist.
+fn gap(directory: &Path, request: &Request) -> Reply {
+    if request.path.starts_with("/s.m3u8") {
+        let text = String::from_utf8(folder(directory, request).body()).unwrap();
+        return Reply::new(200, text.replace("s3.ts", "#EXT-X-GAP\ns3.ts"));
+    }
+    assert!(!request.path.starts_with("/s3.ts"));
+    folder(directory, request)
+}
+
 fn holes(job: &mut weir_engine::Job) {
     job.wishes.holes = true;
 }
@@ -239,6 +249,13 @@ pub(crate) const CASES: &[Case] = &[
         Expect::Error(|error| matches!(error, EngineError::Gone { .. })),
     )
     .of(apart, "/master.m3u8"),
+    Case::new("a gap that is announced", gap, MISSING),
+    Case::new(
+        "holes wished for: a gap that is announced",
+        gap,
+        Expect::Lacks { words: "0:00:03", from: 3.0, to: 4.0 },
+    )
+    .wishing(holes),
     Case::new("holes wished for, none there", folder, Expect::Whole).wishing(holes),
     Case::new(
         "holes wished for: one missing",
