@@ -52,7 +52,7 @@ fn classify(error: &EngineError) -> (&'static str, Option<Action>) {
         E::ChecksumMismatch { .. } => (code::CHECKSUM_MISMATCH, Some(Action::StartOver)),
         E::ChecksumUnavailable { .. } => (code::CHECKSUM_UNAVAILABLE, Some(Action::Retry)),
         E::BadPlaylist(_) => (code::BAD_PLAYLIST, Some(Action::OpenPage)),
-        E::NoSuchQuality { .. } => (code::BAD_REQUEST, Some(Action::EditInput)),
+        E::NoSuchQuality { .. } | E::NoSuchLanguage { .. } => (code::BAD_REQUEST, Some(Action::EditInput)),
         E::SegmentMissing { .. } => (code::SEGMENT_MISSING, Some(Action::KeepPartial)),
         E::BadManifest { .. } => (code::BAD_MANIFEST, Some(Action::OpenPage)),
         E::NothingRecorded => (code::NOTHING_RECORDED, Some(Action::Retry)),

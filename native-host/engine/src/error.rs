@@ -112,10 +112,22 @@ pub enum EngineError {
     #[error("the playlist cannot be used: {0}")]
     BadPlaylist(#[from] PlaylistError),
     /// The wanted quality does not exist.
-    #[error("the stream has no quality named {wanted}")]
+    #[error("the stream has no quality named {wanted}{}", offered_in_words(offered))]
     NoSuchQuality {
         /// As asked for.
         wanted: String,
+        /// Those there are, best first; empty when that is not known.
+        offered: Vec<String>,
+    },
+    /// None of the wanted languages exists.
+    #[error("the stream has no {what} in {wanted}{}", offered_in_words(offered))]
+    NoSuchLanguage {
+        /// `sound` or `subtitles`.
+        what: &'static str,
+        /// As asked for.
+        wanted: String,
+        /// Those there are.
+        offered: Vec<String>,
     },
     /// A segment cannot be had, so the file would have a hole.
     #[error("segment {number} of {count} cannot be downloaded: {reason}")]
@@ -234,6 +246,10 @@ impl EngineError {
             _ => false,
         }
     }
+}
+
+fn offered_in_words(offered: &[String]) -> String {
+    if offered.is_empty() { String::new() } else { format!("; it has {}", offered.join(", ")) }
 }
 
 /// A wait as people say it.

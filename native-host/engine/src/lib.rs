@@ -173,6 +173,8 @@ pub struct Job {
     pub finish: CancellationToken,
     /// Most connections at a time, at least 1.
     pub connections: u32,
+    /// A stream of many small segments may use twice as many while that pays.
+    pub spread: bool,
     /// What the finished file must be.
     pub checksum: Option<Checksum>,
     /// What happens to a partial file that is already there.
@@ -216,6 +218,7 @@ impl Job {
             wishes: Wishes::default(),
             finish: CancellationToken::new(),
             connections: 8,
+            spread: true,
             checksum: None,
             partial: Partial::Fresh,
             remember: true,

@@ -78,6 +78,23 @@ impl Names {
         [self.part(), self.work()]
     }
 
+    /// Makes a fresh folder in [`Names::work`] and takes those of earlier runs away.
+    pub(crate) fn make_run(&self) -> io::Result<PathBuf> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        self.make_work()?;
+        for entry in std::fs::read_dir(self.work())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("run-") {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(io::Error::other)?;
+        let run = self.work().join(format!("run-{:016x}", u64::from_ne_bytes(number)));
+        std::fs::DirBuilder::new().mode(0o700).create(&run)?;
+        Ok(run)
+    }
+
     /// Makes the folder of [`Names::work`], readable by its owner only.
     pub(crate) fn make_work(&self) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;

@@ -276,7 +276,10 @@ impl Caller {
     fn fact(&self, errors: &Errors, wish: Option<&str>) -> EngineError {
         if errors.says_no_such_format() {
             return match wish {
-                Some(wish) => EngineError::NoSuchQuality { wanted: wish.chars().take(64).collect() },
+                Some(wish) => EngineError::NoSuchQuality {
+                    wanted: wish.chars().take(64).collect(),
+                    offered: Vec::new(),
+                },
                 // Everything there is comes as a picture and a sound apart.
                 None if self.ffmpeg.is_none() => EngineError::FfmpegMissing,
                 None => failed("the page has nothing that can be downloaded".to_owned(), false),

@@ -127,6 +127,10 @@ async fn hls(
     let (mut variants, mut renditions, mut title) = (Vec::new(), Vec::new(), None);
     let (choice, playlists, variables) = match playlist {
         Playlist::Media(media) => {
+            if let Some(wanted) = job.wishes.subtitles.iter().find(|wish| *wish != "all") {
+                let wanted = wanted.clone();
+                return Err(EngineError::NoSuchLanguage { what: "subtitles", wanted, offered: Vec::new() });
+            }
             let whole = manifest::whole_address(url.clone());
             let media = if media.skipped > 0 && whole != url {
                 manifest::media_playlist(net, visitor, &whole, &[], &Context::default()).await?
@@ -284,7 +288,10 @@ pub(crate) async fn run(
         Arc::clone(&job.limit),
         Arc::clone(monitor),
         progress::Progress::new(Arc::clone(monitor), total_us, done_us),
-        job.connections.clamp(1, 64) as usize,
+        {
+            let connections = job.connections.clamp(1, 64) as usize;
+            (connections, if job.spread { (connections * 2).min(64) } else { connections })
+        },
         job.wishes.holes || was_live,
         was_live.then(|| job.finish.clone()),
     ));

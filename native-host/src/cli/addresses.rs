@@ -24,7 +24,7 @@ const LARGEST_LIST: u64 = 64 * 1024 * 1024;
 /// What names the files of `weir get` and `weir add`.
 #[derive(Args)]
 pub(super) struct AddressArgs {
-    /// Files or HLS playlists; `img[001-120].jpg`, `[a-z]` and `{one,two}` are many, `-` is a list on stdin.
+    /// Files, streams (HLS, DASH) or pages; `img[001-120].jpg`, `[a-z]` and `{one,two}` are many, `-` is a list on stdin.
     #[arg(required_unless_present = "input_files", value_name = "URL")]
     urls: Vec<String>,
     /// A list: an address a line (with mirrors behind tabs), below it indented `out=NAME`, `dir=DIR`, `checksum=…`,

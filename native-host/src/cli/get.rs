@@ -215,6 +215,7 @@ fn plan(run: &Run, wanted: &Wanted, folder: &Path) -> Job {
         wishes: args.streams.wishes(),
         finish: run.finish.clone(),
         connections: args.connections.unwrap_or(CONNECTIONS),
+        spread: args.connections.is_none(),
         checksum: run.request.checksum(wanted),
         partial: Partial::SameUrl,
         remember: false,

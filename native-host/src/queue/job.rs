@@ -154,6 +154,7 @@ fn plan(
         wishes: wishes(request)?,
         finish: CancellationToken::new(),
         connections: request.connections.unwrap_or(CONNECTIONS),
+        spread: request.connections.is_none(),
         checksum: kept(request.checksum.as_deref(), "checksum", Checksum::parse)?,
         partial: match (record.settled, orphaned) {
             (true, _) => Partial::Named(download.filename.clone()),

@@ -46,7 +46,7 @@ impl Quality {
         if ids.len() <= 2 && ids.iter().all(plain) {
             return Ok(Self::Formats(ids));
         }
-        Err(EngineError::NoSuchQuality { wanted: wish.chars().take(64).collect() })
+        Err(EngineError::NoSuchQuality { wanted: wish.chars().take(64).collect(), offered: Vec::new() })
     }
 }
 

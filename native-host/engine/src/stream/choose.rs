@@ -3,6 +3,7 @@
 //! Pure: the same rules for HLS and DASH. Never picks what nobody asked for. Invariant: the first track is the picture, or
 //! the sound when there is none or none is wanted.
 
+use weir_media::language;
 use weir_media::variants::{Multivariant, Rendition, Variant};
 
 use crate::mux::TrackKind;
@@ -43,13 +44,14 @@ pub(crate) fn choose<A: Clone + PartialEq>(
     wish: &str,
     wishes: &Wishes,
 ) -> Result<Choice<A>, EngineError> {
+    languages_exist(offer, wishes)?;
     let languages = &wishes.audio_languages;
     let audio_wish = is_audio_wish(wish);
     let variant = match offer.choose(wish, &wishes.codecs) {
         Ok(variant) => variant,
         // No variant with sound only, but perhaps the sound of one with a picture stands alone.
-        Err(_) if audio_wish => return sound_alone(offer, wishes).ok_or_else(|| no_such(wish)),
-        Err(_) => return Err(no_such(wish)),
+        Err(_) if audio_wish => return sound_alone(offer, wishes).ok_or_else(|| no_such(offer, wish)),
+        Err(_) => return Err(no_such(offer, wish)),
     };
     let main = Wanted {
         kind: if variant.audio_only { TrackKind::Audio } else { TrackKind::Video },
@@ -120,8 +122,42 @@ fn wanted<A: Clone>(rendition: &Rendition<A>) -> Option<Wanted<A>> {
     })
 }
 
-fn no_such(wish: &str) -> EngineError {
-    EngineError::NoSuchQuality { wanted: wish.chars().take(64).collect() }
+fn no_such<A>(offer: &Multivariant<A>, wish: &str) -> EngineError {
+    let mut offered: Vec<String> = offer.variants.iter().map(|variant| variant.label.clone()).collect();
+    offered.dedup();
+    offered.truncate(12);
+    EngineError::NoSuchQuality { wanted: wish.chars().take(64).collect(), offered }
+}
+
+/// Refuses a wish for languages that no rendition has. Where none says its language there is nothing to compare.
+fn languages_exist<A>(offer: &Multivariant<A>, wishes: &Wishes) -> Result<(), EngineError> {
+    use weir_media::variants::RenditionKind as R;
+    let kinds =
+        [(R::Audio, "sound", &wishes.audio_languages), (R::Subtitles, "subtitles", &wishes.subtitles)];
+    for (kind, what, wanted) in kinds {
+        let there = || offer.renditions.iter().filter(|rendition| rendition.kind == kind);
+        let named = there().any(|rendition| rendition.language.is_some());
+        let fits = |rendition: &Rendition<A>, wish: &String| {
+            wish == "all"
+                || wish == "forced"
+                || rendition.id == *wish
+                || rendition.language.as_deref().is_some_and(|own| language::fit(wish, own).is_some())
+        };
+        let found = there().any(|rendition| wanted.iter().any(|wish| fits(rendition, wish)));
+        if wanted.is_empty()
+            || found
+            || (kind == R::Audio && !named)
+            || wanted.iter().any(|wish| wish == "all")
+        {
+            continue;
+        }
+        let mut offered: Vec<String> = there().filter_map(|rendition| rendition.language.clone()).collect();
+        offered.sort();
+        offered.dedup();
+        let wanted = wanted.join(", ").chars().take(64).collect();
+        return Err(EngineError::NoSuchLanguage { what, wanted, offered });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -160,6 +196,12 @@ mod tests {
         assert_eq!(paths("audio", &german), [is(Audio, "/v/d")]);
         let text = Wishes { subtitles: vec!["all".to_owned()], ..Wishes::default() };
         assert_eq!(paths("best", &text), [is(Video, "/v/v"), is(Audio, "/v/s"), is(Subtitles, "/v/t")]);
+        let french = Wishes { subtitles: vec!["fr".to_owned()], ..Wishes::default() };
+        let error = choose(&offer(), "best", &french).unwrap_err();
+        assert_eq!(error.to_string(), "the stream has no subtitles in fr; it has en");
+        let french = Wishes { audio_languages: vec!["fr".to_owned()], ..Wishes::default() };
+        let error = choose(&offer(), "best", &french).unwrap_err();
+        assert_eq!(error.to_string(), "the stream has no sound in fr; it has de, en");
         assert!(matches!(choose(&offer(), "nonsense", &none), Err(EngineError::NoSuchQuality { .. })));
     }
 }

@@ -109,7 +109,7 @@ impl Shared {
         limit: Arc<RateLimit>,
         monitor: Arc<Monitor>,
         progress: Progress,
-        connections: usize,
+        (connections, most): (usize, usize),
         holes: bool,
         finish: Option<CancellationToken>,
     ) -> Self {
@@ -119,7 +119,7 @@ impl Shared {
             limit,
             monitor,
             progress,
-            pace: Pace::new(connections),
+            pace: Pace::new(connections, most),
             holes,
             finish,
             whole_files: AtomicU32::new(0),

@@ -36,7 +36,8 @@ pub(super) async fn run(
     }
     let lacks = lacks(&state, note);
     let inputs = inputs(&ready, &state, &recorder);
-    let (work, output, filename) = (recorder.work()?, recorder.result(), recorder.filename());
+    let (work, result, filename) = (recorder.work()?, recorder.result(), recorder.filename());
+    let output = work.join("result");
     let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
     let source_url = page.and_then(|(_, page)| url::Url::parse(page).ok());
     let source_url = without_query(source_url.as_ref().unwrap_or(&job.source.url));
@@ -70,7 +71,9 @@ pub(super) async fn run(
         }
     };
     let concluded = tokio::task::spawn_blocking(move || {
-        conclude(recorder, &output, &ready, &muxed, wanted.as_ref(), lacks)
+        // Where a job that finds this half done looks.
+        std::fs::rename(&output, &result).map_err(EngineError::disk)?;
+        conclude(recorder, &result, &ready, &muxed, wanted.as_ref(), lacks)
     });
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
 }

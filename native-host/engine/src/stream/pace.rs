@@ -1,6 +1,6 @@
 //! How many segments of a stream are asked for at the same time.
 //!
-//! Owns the number of places. Never more than twice what the job allows, and never fewer than one. Invariant: more are given
+//! Owns the number of places. Never more than the job allows, and never fewer than one. Invariant: more are given
 //! only as long as more bring more bytes a second; a server that refuses gets fewer for good.
 //!
 //! Small segments spend most of their time waiting for the server's first byte; there more requests at a time help. Large
@@ -39,7 +39,8 @@ struct State {
 }
 
 impl Pace {
-    pub(crate) fn new(connections: usize) -> Self {
+    /// As many places as `connections`, and as pay up to `most`.
+    pub(crate) fn new(connections: usize, most: usize) -> Self {
         let connections = connections.max(1);
         Self {
             slots: Arc::new(Semaphore::new(connections)),
@@ -52,8 +53,7 @@ impl Pace {
                 best: 0.0,
                 settled: false,
             }),
-            // One connection is a wish of its own.
-            most: if connections == 1 { 1 } else { (connections * 2).min(64) },
+            most: most.max(connections),
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_grow_while_more_bring_more() {
-        let pace = Pace::new(8);
+        let pace = Pace::new(8, 16);
         for _ in 0..400 {
             // Twice as many places, twice the speed: the server's delay is all there is.
             let open = pace.lock().open;
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_line_is_not_crowded() {
-        let pace = Pace::new(8);
+        let pace = Pace::new(8, 16);
         for _ in 0..400 {
             tokio::time::advance(Duration::from_millis(10)).await;
             pace.arrived(100_000);
@@ -137,7 +137,7 @@ mod tests {
             held.push(pace.slot().await.unwrap());
         }
         assert_eq!((held.len(), pace.slots.available_permits()), (open.div_ceil(2), 0));
-        let one = Pace::new(1);
+        let one = Pace::new(1, 1);
         one.refused();
         (0..50).for_each(|_| one.arrived(1));
         assert!(one.slot().await.is_some());

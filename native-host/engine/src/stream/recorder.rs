@@ -184,11 +184,11 @@ impl Recorder {
         self.lock().part.names.filename.clone()
     }
 
-    /// The folder for everything that is made on the way, which is there.
+    /// A folder, which is there and empty, for everything that is made on the way. Another one every time: a program that
+    /// outlived an earlier run must not write into the files of this one.
     pub(crate) fn work(&self) -> Result<std::path::PathBuf, EngineError> {
         let inner = self.lock();
-        inner.part.names.make_work().map_err(EngineError::disk)?;
-        Ok(inner.part.names.work())
+        inner.part.names.make_run().map_err(EngineError::disk)
     }
 
     pub(crate) fn result(&self) -> std::path::PathBuf {

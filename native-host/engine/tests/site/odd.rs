@@ -94,7 +94,7 @@ async fn silence_ends() {
 async fn a_wish_it_does_not_have_is_told_by_its_name() {
     let look = "echo 'ERROR: [s] 1: Requested format is not available' >&2; echo null; exit 1";
     let error = failure(look, "", |job| job.quality = Some("4711".into())).await;
-    assert!(matches!(&error, EngineError::NoSuchQuality { wanted } if wanted == "4711"), "{error}");
+    assert!(matches!(&error, EngineError::NoSuchQuality { wanted, .. } if wanted == "4711"), "{error}");
     let error = failure(look, "", |job| job.quality = Some("b]/all --exec x".into())).await;
     assert!(matches!(error, EngineError::NoSuchQuality { .. }), "{error}");
 }
