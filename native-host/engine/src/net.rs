@@ -290,7 +290,8 @@ impl Answer {
     /// hesitates after the first few.
     pub(crate) async fn peek(&mut self) -> Result<&[u8], EngineError> {
         let mut start: Vec<Bytes> = self.peeked.take().into_iter().collect();
-        while start.iter().map(Bytes::len).sum::<usize>() < PEEKED {
+        let began = tokio::time::Instant::now();
+        while start.iter().map(Bytes::len).sum::<usize>() < PEEKED && began.elapsed() < self.patience {
             let next = if start.is_empty() {
                 self.chunk().await?
             } else {

@@ -37,6 +37,8 @@ const TRIES_FOR_MISSING: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Largest answer to a question for a key, in bytes; a web page is told as what it is.
 const MAX_KEY: usize = 64 * 1024;
+/// Bytes of media, at least.
+const SHORTEST: u64 = 12;
 /// Bytes a second below which a server is taken for silent.
 const SLOWEST: f64 = 256.0;
 /// From here on a part is worth asking for as a part.
@@ -362,6 +364,12 @@ async fn attempt(
     // Where nobody speaks there is nothing to read.
     if received == 0 && !lane.text {
         return Err(Miss::Absent { reason: "it is empty".to_owned(), status: Some(answer.status) });
+    }
+    if received < SHORTEST && !lane.text && piece.key.is_none() {
+        return Err(Miss::Absent {
+            reason: "the server sent a few bytes".to_owned(),
+            status: Some(answer.status),
+        });
     }
     if wanted.is_some() && left > 0 {
         return Err(EngineError::broken("the server sent less than the playlist says").into());

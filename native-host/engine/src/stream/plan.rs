@@ -91,8 +91,12 @@ pub(crate) struct Begins {
 /// Turns segments into requests.
 #[derive(Debug)]
 pub(crate) struct Pieces {
-    /// Initialisation section in force, by its place.
+    /// Initialisation section in force, by its place without the query.
     map: Option<String>,
+    /// The same with it. Within one reading of a list another query is another section; between two readings it is another
+    /// token, so that of a live list nothing is known here.
+    exactly: Option<String>,
+    live: bool,
     shift_us: Option<i64>,
     /// The clock starts anew with the next segment that is there.
     clock: bool,
@@ -100,25 +104,28 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     /// Goes on after a segment with this initialisation section; `fresh` when nothing has been written.
-    pub(crate) const fn new(map: Option<String>, shift_us: Option<i64>, fresh: bool) -> Self {
-        Self { map, shift_us, clock: fresh }
+    pub(crate) const fn new(map: Option<String>, shift_us: Option<i64>, fresh: bool, live: bool) -> Self {
+        Self { map, exactly: None, live, shift_us, clock: fresh }
     }
 
     /// The requests for the `index`th segment: its initialisation section, when it is another one than before, and itself.
     pub(crate) fn of(&mut self, segment: &Segment, index: usize) -> impl Iterator<Item = Piece> + use<> {
         self.clock |= segment.discontinuity;
-        let map = segment.map.as_deref().map(place);
+        let map = segment.map.as_deref().map(|map| place(map, false));
+        let exactly = segment.map.as_deref().filter(|_| !self.live).map(|map| place(map, true));
+        let another = map != self.map || (self.exactly.is_some() && exactly != self.exactly);
         // What is not there begins nothing.
         let begins = if segment.gap {
             None
         } else {
             self.clock |= segment.shift_us != self.shift_us;
-            let begins = (self.clock || map != self.map).then(|| Begins {
+            let begins = (self.clock || another).then(|| Begins {
                 map: map.clone(),
                 shift_us: segment.shift_us,
                 clock: self.clock,
             });
-            (self.map, self.shift_us, self.clock) = (map, segment.shift_us, false);
+            (self.map, self.exactly) = (map, exactly);
+            (self.shift_us, self.clock) = (segment.shift_us, false);
             begins
         };
         // An initialisation section stands at the beginning of every run, so that each can be read alone.
@@ -148,11 +155,10 @@ impl Pieces {
     }
 }
 
-/// What tells initialisation sections apart, hashed because addresses carry tokens. A token that changes between two runs
-/// makes the same one look like another: then it is written once more, which costs nothing.
-fn place(map: &Map) -> String {
+/// Where an initialisation section is, with its query or without. Hashed, because addresses carry tokens.
+fn place(map: &Map, query: bool) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(map.url.as_str());
+    hasher.update(if query { map.url.as_str() } else { map.url.path() });
     if let Some(range) = map.byte_range {
         hasher.update(format!("#{}+{}", range.offset, range.length));
     }
@@ -236,20 +242,35 @@ mod tests {
             "#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n#EXTINF:1,\nb\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nc\n\
              #EXT-X-MAP:URI=\"j\"\n#EXTINF:1,\nd",
         );
-        let fresh = || Pieces::new(None, None, true);
+        let fresh = || Pieces::new(None, None, true, false);
         assert_eq!(paths(&mut fresh(), &track, 0), ["*i", "a", "b", "*i", "c", "+j", "d"]);
-        let mut later = Pieces::new(track.segments[0].map.as_deref().map(place), None, false);
+        let mut later =
+            Pieces::new(track.segments[0].map.as_deref().map(|map| place(map, false)), None, false, false);
         assert_eq!(paths(&mut later, &track, 1), ["b", "*i", "c", "+j", "d"]);
+    }
+
+    #[test]
+    fn another_query_is_another_section_in_one_list_and_another_token_in_two() {
+        let list = |a: &str, b: &str| {
+            track(&format!(
+                "#EXT-X-MAP:URI=\"i?{a}\"\n#EXTINF:1,\na\n#EXT-X-MAP:URI=\"i?{b}\"\n#EXTINF:1,\nb"
+            ))
+        };
+        let vod = |live| paths(&mut Pieces::new(None, None, true, live), &list("id=1", "id=2"), 0);
+        assert_eq!(vod(false), ["*i", "a", "+i", "b"]);
+        assert_eq!(vod(true), ["*i", "a", "b"]);
+        let first = list("t=1", "t=1").segments[0].map.as_deref().map(|map| place(map, false));
+        assert_eq!(paths(&mut Pieces::new(first, None, false, false), &list("t=2", "t=2"), 1), ["b"]);
     }
 
     #[test]
     fn streams_without_initialisation_sections_have_runs_too() {
         let track = track("#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nb\n#EXTINF:1,\nc");
-        assert_eq!(paths(&mut Pieces::new(None, None, true), &track, 0), ["*a", "*b", "c"]);
-        assert_eq!(paths(&mut Pieces::new(None, None, false), &track, 2), ["c"]);
+        assert_eq!(paths(&mut Pieces::new(None, None, true, false), &track, 0), ["*a", "*b", "c"]);
+        assert_eq!(paths(&mut Pieces::new(None, None, false, false), &track, 2), ["c"]);
         let gap =
             self::track("#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXT-X-GAP\n#EXTINF:1,\nb\n#EXTINF:1,\nc");
-        assert_eq!(paths(&mut Pieces::new(None, None, true), &gap, 0), ["*a", "b", "*c"]);
+        assert_eq!(paths(&mut Pieces::new(None, None, true, false), &gap, 0), ["*a", "b", "*c"]);
     }
 
     #[test]

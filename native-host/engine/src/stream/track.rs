@@ -84,7 +84,8 @@ pub(crate) async fn run(
     let shift_us = state.breaks.last().and_then(|last| last.shift_us);
     // Nothing is written, or nothing behind the last break: the next segment that is there begins the run.
     let at_break = state.breaks.last().is_none_or(|last| last.byte == state.written.bytes);
-    let mut pieces = Pieces::new(state.written.map.clone(), shift_us, at_break);
+    let mut pieces =
+        Pieces::new(state.written.map.clone(), shift_us, at_break, matches!(feed, Feed::Live(_)));
     let (to_writer, coming) = mpsc::channel::<Coming>(WINDOW);
     let (turn, turns) = watch::channel(0);
     let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, quiet, elsewhere);
