@@ -8,7 +8,9 @@ mod arguments;
 mod check;
 mod container;
 mod ffmpeg;
+mod holes;
 mod join;
+mod listing;
 mod meter;
 mod sample_aes;
 mod source;
@@ -129,6 +131,8 @@ pub(crate) struct Muxed {
     pub(crate) duration: Duration,
     /// What goes beside it, in the work folder until then.
     pub(crate) sidecars: Vec<Sidecar>,
+    /// What it lacks, or may lack, that nobody knew before; a clause each in plain words.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A file that goes beside the result.
@@ -214,8 +218,19 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
         let _ = std::fs::remove_file(path);
     }
     outcome?;
-    let duration = check::run(plan, &media, &selected, embedded.len(), output, &halt).await?;
-    Ok(Muxed { extension: output.extension(), duration, sidecars })
+    let film = check::Film {
+        plan,
+        media: &media,
+        sources: &sources,
+        pieces: &pieces,
+        shifts: &shifts,
+        zero_us,
+        selected: &selected,
+        texts: embedded.len(),
+        output,
+    };
+    let check::Verdict { duration, notes } = check::run(&film, &halt).await?;
+    Ok(Muxed { extension: output.extension(), duration, sidecars, notes })
 }
 
 fn output_for(plan: &Plan<'_>, selected: &[Selected]) -> Output {

@@ -188,6 +188,7 @@ async fn hls(
         forced: wanted.forced,
         origin: Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
         segments: listed(media),
+        rounded: media.rounded,
         doubtful: false,
         quiet: Vec::new(),
         elsewhere: Vec::new(),
@@ -359,6 +360,8 @@ impl Ready {
             forced: track.forced,
             origin: Origin::Hls { url: job.source.url.clone(), backups: Vec::new() },
             segments: Vec::new(),
+            // Nobody remembers; the marks know whether any lasted a fraction.
+            rounded: true,
             doubtful: false,
             quiet: Vec::new(),
             elsewhere: Vec::new(),

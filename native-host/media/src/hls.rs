@@ -97,6 +97,9 @@ pub struct MediaPlaylist<A = Url> {
     pub event: bool,
     /// Only single pictures, for scrubbing.
     pub i_frames_only: bool,
+    /// No segment's duration has a decimal point: they may be rounded to whole seconds, as all were before version 3, and
+    /// then their sum drifts.
+    pub rounded: bool,
     /// A segment is protected by DRM.
     pub drm: Option<Drm>,
     /// Something in it cannot be downloaded by this version; one clause in plain words.

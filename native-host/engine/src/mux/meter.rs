@@ -8,13 +8,17 @@ use std::time::Duration;
 use weir_media::codec::CodecKind;
 
 /// A sample that stays longer than this is remembered.
-const LONG: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_millis(300);
 /// A picture that stays longer than this is a still.
 const STILL: Duration = Duration::from_millis(250);
 /// Samples that follow each other closer than this have been pushed together: their times went back.
 const SQUEEZED: Duration = Duration::from_micros(200);
-/// Most long samples, and most different lengths, that are remembered.
+/// Fewer samples than this say nothing of how they follow each other.
+const FEW: u64 = 40;
+/// Most different lengths that are remembered.
 const MAX_REMEMBERED: usize = 4096;
+/// Most long samples, and most that can be decoded by themselves, that are.
+const MAX_PLACES: usize = 1 << 16;
 
 /// One track of a finished file.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +30,12 @@ pub(crate) struct Track {
     pub(crate) duration: Duration,
     /// Number of samples.
     pub(crate) samples: u64,
-    /// Samples longer than a second, the last one aside: a hole in the stream looks like that.
+    /// Samples longer than 0.3 s, the last one aside: a hole in the stream looks like that.
     pub(crate) long: Vec<Long>,
+    /// Where samples are that can be decoded by themselves, when others cannot; from the beginning of the track.
+    pub(crate) syncs: Vec<Duration>,
+    /// All samples that are not `long` follow each other evenly, and there are enough to tell.
+    pub(crate) even: bool,
     /// Longest single sample, the last one aside.
     pub(crate) longest_sample: Duration,
     /// Part of `duration` in samples that are no stills.
@@ -41,17 +49,25 @@ pub(crate) struct Track {
 /// A sample that stays for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Long {
+    /// From the beginning of the track.
+    pub(crate) at: Duration,
     pub(crate) length: Duration,
     /// It can be decoded by itself, as the first of a segment can.
     pub(crate) sync: bool,
+    /// So can the one after it.
+    pub(crate) then_sync: bool,
 }
 
 /// Adds up samples.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     units: u64,
+    /// Of those that are not the last.
+    booked: u64,
     samples: u64,
-    long: Vec<(u64, bool)>,
+    /// Places, lengths, and whether they stand alone.
+    long: Vec<(u64, u64, bool)>,
+    syncs: Vec<u64>,
     longest: u64,
     moving: u64,
     squeezed: u64,
@@ -93,9 +109,15 @@ impl Meter {
         }
         let lasts = self.duration(length);
         self.longest = self.longest.max(length);
-        if lasts > LONG && self.long.len() < MAX_REMEMBERED {
-            let room = (MAX_REMEMBERED - self.long.len()) as u64;
-            self.long.extend((0..count.min(room)).map(|_| (length, sync)));
+        let places = |taken: usize| {
+            let room = MAX_PLACES.saturating_sub(taken) as u64;
+            (0..count.min(room)).map(|nth| self.booked.saturating_add(length.saturating_mul(nth)))
+        };
+        if lasts > LONG {
+            self.long.extend(places(self.long.len()).map(|at| (at, length, sync)));
+        }
+        if sync {
+            self.syncs.extend(places(self.syncs.len()));
         }
         if lasts < SQUEEZED {
             self.squeezed += count;
@@ -103,8 +125,9 @@ impl Meter {
         if self.lengths.len() < MAX_REMEMBERED || self.lengths.contains_key(&length) {
             *self.lengths.entry(length).or_default() += count;
         }
-        self.moving =
-            self.moving.saturating_add(if lasts <= STILL { count.saturating_mul(length) } else { 0 });
+        let all = count.saturating_mul(length);
+        self.moving = self.moving.saturating_add(if lasts <= STILL { all } else { 0 });
+        self.booked = self.booked.saturating_add(all);
     }
 
     /// The track, once all samples are there. The length of the last one is often made up.
@@ -112,6 +135,9 @@ impl Meter {
         let last = self.last.map_or(0, |(length, _)| length);
         let last_moves = self.duration(last) <= STILL;
         let usual = self.usual();
+        let syncs = if self.depends { self.syncs.as_slice() } else { &[] };
+        let last_sync = self.last.filter(|(_, sync)| *sync).map(|_| self.booked);
+        let begins = |at: u64| !self.depends || syncs.binary_search(&at).is_ok() || last_sync == Some(at);
         Track {
             kind,
             start,
@@ -120,13 +146,27 @@ impl Meter {
             long: self
                 .long
                 .iter()
-                .map(|(length, sync)| Long { length: self.duration(*length), sync: *sync })
+                .map(|(at, length, sync)| Long {
+                    at: self.duration(*at),
+                    length: self.duration(*length),
+                    sync: *sync,
+                    then_sync: begins(at.saturating_add(*length)),
+                })
                 .collect(),
+            syncs: syncs.iter().map(|at| self.duration(*at)).collect(),
+            even: self.is_even(usual),
             longest_sample: self.duration(self.longest),
             moving: self.duration(self.moving + if last_moves { last } else { 0 }),
             squeezed: self.duration(usual.saturating_mul(self.squeezed)),
             depends: self.depends,
         }
+    }
+
+    /// Whether nothing but long samples lasts longer than usual.
+    fn is_even(&self, usual: u64) -> bool {
+        let uneven = self.lengths.range(usual.saturating_add(usual / 2).saturating_add(1)..);
+        let even = uneven.take_while(|(length, _)| self.duration(**length) <= LONG).next().is_none();
+        even && self.samples >= FEW && self.lengths.len() < MAX_REMEMBERED
     }
 
     /// The length most samples have or stay below.
@@ -158,7 +198,8 @@ mod tests {
         assert_eq!(track, singles.finish(CodecKind::Video, Duration::ZERO));
         let millis = Duration::from_millis;
         assert_eq!((track.duration, track.samples), (millis(440 + 6000 + 5000), 22));
-        assert_eq!(track.long, [Long { length: millis(6000), sync: false }]);
+        let long = Long { at: millis(440), length: millis(6000), sync: false, then_sync: true };
+        assert_eq!((track.long, track.syncs), (vec![long], vec![millis(0)]));
         assert_eq!((track.longest_sample, track.moving), (millis(6000), millis(440)));
         // Nine samples have no time of their own; usually one takes 40 ms.
         assert_eq!((track.squeezed, track.depends), (millis(9 * 40), true));

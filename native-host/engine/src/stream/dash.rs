@@ -134,6 +134,7 @@ async fn track(
         segments,
         doubtful,
         quiet,
+        rounded: false,
         elsewhere,
     })
 }

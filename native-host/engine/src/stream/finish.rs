@@ -63,13 +63,15 @@ pub(super) async fn run(
             mux::run(&plan).await.map(|muxed| (muxed, wanted))
         } => muxed,
     };
-    let (muxed, wanted) = match muxed {
+    let (mut muxed, wanted) = match muxed {
         Ok(done) => done,
         Err(error) => {
             forget_if_worthless(&recorder, &error, state.live);
             return Err(error);
         }
     };
+    let notes: Vec<String> = lacks.into_iter().chain(std::mem::take(&mut muxed.notes)).collect();
+    let lacks = (!notes.is_empty()).then(|| notes.join("; "));
     let concluded = tokio::task::spawn_blocking(move || {
         // Where a job that finds this half done looks.
         std::fs::rename(&output, &result).map_err(EngineError::disk)?;
@@ -99,7 +101,11 @@ fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder) -> Vec<Input>
             default: track.default,
             forced: track.forced,
             sections: sections(state),
-            timing: Timing { live, ..timing(state) },
+            timing: Timing {
+                live,
+                whole_seconds: track.rounded && !state.written.fractions,
+                ..timing(state)
+            },
         });
     }
     inputs
@@ -125,7 +131,7 @@ fn timing(track: &TrackState) -> Timing {
         planned: Duration::from_micros(mark.us),
         longest_segment: Duration::from_micros(mark.longest_us),
         segments: mark.segments,
-        whole_seconds: !mark.fractions,
+        whole_seconds: false,
         lost: Duration::from_micros(track.lost.iter().map(|lost| lost.length_us).sum()),
         live: false,
     }

@@ -142,6 +142,7 @@ mod tests {
             segments: media.segments,
             doubtful: false,
             quiet: Vec::new(),
+            rounded: false,
             elsewhere: Vec::new(),
         };
         let told = |last| -> Vec<(u64, bool, u64)> {

@@ -26,6 +26,8 @@ pub(crate) struct Track {
     pub(crate) origin: Origin,
     /// Known so far; all there are, unless the stream is live.
     pub(crate) segments: Vec<Segment>,
+    /// See `weir_media::hls::MediaPlaylist::rounded`; never of DASH.
+    pub(crate) rounded: bool,
     /// The last segment may not be there, and then nothing is missing.
     pub(crate) doubtful: bool,
     /// Time in which it has nothing to say, as periods without sound: gaps by their sequence numbers.
@@ -221,6 +223,7 @@ mod tests {
             segments: media.segments,
             doubtful: false,
             quiet: Vec::new(),
+            rounded: false,
             elsewhere: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ mod films;
 mod hls;
 mod kills;
 mod kitchen;
+mod lengths;
 mod live;
 mod measure;
 mod recipe;

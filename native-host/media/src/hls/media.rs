@@ -36,6 +36,7 @@ pub(super) struct Media<A> {
     vod: bool,
     event: bool,
     i_frames_only: bool,
+    rounded: bool,
     drm: Option<Drm>,
     unsupported: Option<String>,
 }
@@ -60,6 +61,7 @@ impl<A: Address> Media<A> {
             vod: false,
             event: false,
             i_frames_only: false,
+            rounded: true,
             drm: None,
             unsupported: None,
         }
@@ -91,6 +93,7 @@ impl<A: Address> Media<A> {
                     NotADuration::Unreadable => "the duration of a segment cannot be understood",
                     NotADuration::Impossible => "the duration of a segment is impossible",
                 })?;
+                self.rounded &= !text.split(',').next().unwrap_or_default().contains('.');
                 self.duration = Some((duration, line));
             }
             "-X-BYTERANGE" => {
@@ -252,6 +255,7 @@ impl<A: Address> Media<A> {
             self.keys.resume(last.key.as_ref());
             self.map.clone_from(&last.map);
             self.skipped = count - known.len() as u64;
+            self.rounded &= context.earlier.is_none_or(|earlier| earlier.rounded);
             self.segments.extend_from_slice(known);
         } else if count > 0 {
             self.unsupported = Some("the server sent only a part of the playlist".to_owned());
@@ -285,6 +289,7 @@ impl<A: Address> Media<A> {
             vod: self.vod,
             event: self.event,
             i_frames_only: self.i_frames_only,
+            rounded: self.rounded,
             drm: self.drm,
             unsupported: self.unsupported.or(pictures),
         })

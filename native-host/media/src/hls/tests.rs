@@ -469,6 +469,20 @@ fn odd_but_harmless_playlists_are_read() {
     assert_eq!(parts.segments.len(), 1);
 }
 
+#[test]
+fn durations_without_a_point_may_be_rounded() {
+    for (durations, rounded) in [
+        (&["6,", "5,a title, v1.2", "6"][..], true),
+        (&["6.000,", "6.000,"], false),
+        (&["6,", "5.5,"], false),
+        (&["1.000000,"], false),
+    ] {
+        let segments = durations.iter().map(|duration| format!("#EXTINF:{duration}\na.ts\n"));
+        let text = format!("#EXTM3U\n{}#EXT-X-ENDLIST\n", segments.collect::<String>());
+        assert_eq!(media(&text).rounded, rounded, "{durations:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_value_or_an_error(text in "(#EXTM3U\n)?(#EXT[A-Z-]{0,14}:?[ -~]{0,40}\n|[ -~]{0,40}\r?\n){0,12}") {
