@@ -283,19 +283,11 @@ pub(crate) async fn run(
     monitor.set_received(marks.iter().map(|mark| mark.bytes).sum());
     let total_us = if was_live { 0 } else { ready.tracks.iter().map(|track| micros(track.duration())).sum() };
     let done_us = marks.iter().map(|mark| mark.us).sum();
-    let shared = Arc::new(fetch::Shared::new(
-        net.clone(),
-        ready.visitor.clone(),
-        Arc::clone(&job.limit),
-        Arc::clone(monitor),
-        progress::Progress::new(Arc::clone(monitor), total_us, done_us),
-        {
-            let connections = job.connections.clamp(1, 64) as usize;
-            (connections, if job.spread { (connections * 2).min(64) } else { connections })
-        },
-        job.wishes.holes || was_live,
-        was_live.then(|| job.finish.clone()),
-    ));
+    let progress = progress::Progress::new(Arc::clone(monitor), total_us, done_us);
+    let finish = was_live.then(|| job.finish.clone());
+    let visitor = ready.visitor.clone();
+    let shared = fetch::Shared::new(net.clone(), visitor, job, progress, Arc::clone(monitor), finish);
+    let shared = Arc::new(shared);
     let notes = Arc::default();
     let counts: Vec<usize> = ready.tracks.iter().map(|track| track.segments.len()).collect();
     let (feeds, _followers) = feeds(net, job, &mut ready, &marks, was_live, &notes);

@@ -25,7 +25,7 @@ use crate::answer::{self, Coding, ContentRange};
 use crate::journal::Seen;
 use crate::monitor::{ConnectionGuard, Monitor};
 use crate::net::{self, Net};
-use crate::{EngineError, RateLimit, Source, mux};
+use crate::{EngineError, Job, RateLimit, Source, mux};
 
 /// Bytes of later segments kept in memory while an earlier one is still arriving.
 const AHEAD: usize = 20 * 1024 * 1024;
@@ -37,6 +37,8 @@ const TRIES_FOR_MISSING: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Largest answer to a question for a key, in bytes; a web page is told as what it is.
 const MAX_KEY: usize = 64 * 1024;
+/// Most requests at a time.
+const MOST_CONNECTIONS: u32 = 64;
 /// Bytes of media, at least.
 const SHORTEST: u64 = 12;
 /// Bytes a second below which a server is taken for silent.
@@ -105,24 +107,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// `finish` ends a recording; without it, nothing but the stream itself does.
     pub(crate) fn new(
         net: Net,
         visitor: Source,
-        limit: Arc<RateLimit>,
-        monitor: Arc<Monitor>,
+        job: &Job,
         progress: Progress,
-        (connections, most): (usize, usize),
-        holes: bool,
+        monitor: Arc<Monitor>,
         finish: Option<CancellationToken>,
     ) -> Self {
+        let connections = job.connections.clamp(1, MOST_CONNECTIONS) as usize;
+        let most = if job.spread { (connections * 2).min(MOST_CONNECTIONS as usize) } else { connections };
         Self {
             net,
             visitor,
-            limit,
+            limit: Arc::clone(&job.limit),
             monitor,
             progress,
             pace: Pace::new(connections, most),
-            holes,
+            holes: job.wishes.holes || finish.is_some(),
             finish,
             whole_files: AtomicU32::new(0),
             keys: Mutex::new(HashMap::new()),
