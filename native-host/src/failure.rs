@@ -62,7 +62,7 @@ fn classify(error: &EngineError) -> (&'static str, Option<Action>) {
         E::UnsupportedMedia { .. } => (code::UNSUPPORTED_MEDIA, None),
         E::FfmpegMissing => (code::FFMPEG_MISSING, Some(Action::InstallFfmpeg)),
         E::MuxFailed { .. } => (code::MUX_FAILED, Some(Action::Retry)),
-        E::DurationMismatch { .. } => (code::DURATION_MISMATCH, Some(Action::StartOver)),
+        E::DurationMismatch { .. } => (code::DURATION_MISMATCH, Some(Action::KeepPartial)),
         E::DiskFull => (code::DISK_FULL, Some(Action::FreeSpace)),
         E::FolderUnwritable(_) | E::FilenameTaken { .. } => {
             (code::FOLDER_UNWRITABLE, Some(Action::CheckFolder))

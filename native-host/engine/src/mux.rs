@@ -99,6 +99,8 @@ pub(crate) struct Timing {
     pub(crate) lost: Duration,
     /// It was recorded while it went on.
     pub(crate) live: bool,
+    /// What is not as planned is told, not refused: it was live, or the user takes what there is.
+    pub(crate) forgiving: bool,
 }
 
 /// What to put together.

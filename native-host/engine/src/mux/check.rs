@@ -71,11 +71,11 @@ impl Verdict {
     /// What is wrong is an error; of a recording, which cannot be made again, it is told.
     pub(super) fn wrong(
         &mut self,
-        live: bool,
+        forgiving: bool,
         note: impl FnOnce() -> String,
         error: EngineError,
     ) -> Result<(), EngineError> {
-        if !live {
+        if !forgiving {
             return Err(error);
         }
         self.note(note());
@@ -96,15 +96,15 @@ pub(super) async fn run(film: &Film<'_>, halt: &Halt) -> Result<Verdict, EngineE
     let expected: Vec<Expected> = film.selected.iter().map(|one| film.expected(one)).collect();
     let picture = film.selected.iter().any(|one| one.kind == CodecKind::Video);
     let mut verdict = Verdict::default();
-    let live = film.media.iter().any(|input| input.timing.live);
+    let forgiving = film.media.iter().any(|input| input.timing.forgiving);
     if plan.has_picture && !picture {
         let error = mismatch(&film.media[0].timing, 0.0);
-        verdict.wrong(live, || "there is no picture".to_owned(), error)?;
+        verdict.wrong(forgiving, || "there is no picture".to_owned(), error)?;
     }
     compare(&found, &expected, &mut verdict)?;
     if found.iter().filter(|track| track.kind == CodecKind::Text).count() != film.texts {
         let reason = "subtitles are missing in the result".to_owned();
-        verdict.wrong(live, || reason.clone(), EngineError::MuxFailed { reason: reason.clone() })?;
+        verdict.wrong(forgiving, || reason.clone(), EngineError::MuxFailed { reason: reason.clone() })?;
     }
     verdict.duration = found.iter().map(end).max().unwrap_or_default();
     Ok(verdict)
@@ -165,7 +165,7 @@ fn compare(found: &[Track], expected: &[Expected], verdict: &mut Verdict) -> Res
                 // Nothing to play is as short as it gets.
                 let error = mismatch(&expected.timing, 0.0);
                 let note = || format!("there is no {}", name(kind));
-                verdict.wrong(expected.timing.live, note, error)?;
+                verdict.wrong(expected.timing.forgiving, note, error)?;
                 continue;
             };
             there.push((track, expected));
@@ -199,7 +199,7 @@ fn check_together(
     if apart > slack + lost + expected.quiet {
         let reason = format!("picture and sound would begin {:.1} s apart", apart.as_secs_f64());
         let note = || format!("the {} begins at {}", name(track.kind), clock(track.start.max(first.start)));
-        verdict.wrong(timing.live, note, EngineError::MuxFailed { reason })?;
+        verdict.wrong(timing.forgiving, note, EngineError::MuxFailed { reason })?;
     }
     let lost = if timing.live { Duration::ZERO } else { timing.lost.max(of_first.timing.lost) };
     let still = if holes::is_stills(first) { first.longest_sample } else { Duration::ZERO };
@@ -243,7 +243,7 @@ fn check_length(
         format!("the {} lasts {is}, the playlist says {told}", name(track.kind))
     };
     if actual_s > planned_s + drifted || actual_s < least_s - drifted {
-        return verdict.wrong(timing.live, said, mismatch(timing, actual_s));
+        return verdict.wrong(timing.forgiving, said, mismatch(timing, actual_s));
     }
     if actual_s >= least_s - exact || missing_s > 0.0 {
         return Ok(());
@@ -251,7 +251,7 @@ fn check_length(
     // Durations were rounded, and it is shorter than they say: by the drift of their sum, or because its end is missing.
     match by_key_frames(track, timing) {
         Some(whole_s) if actual_s < whole_s - last_s - exact - 0.1 => {
-            verdict.wrong(timing.live, said, mismatch(timing, actual_s))
+            verdict.wrong(timing.forgiving, said, mismatch(timing, actual_s))
         }
         Some(_) => Ok(()),
         // The sound is compared with the picture's end.
@@ -536,7 +536,7 @@ mod tests {
     #[test]
     fn a_recording_is_never_refused() {
         let live = |lost: u64, kind: CodecKind| Expected {
-            timing: Timing { live: true, lost: Duration::from_secs(lost), ..timing(10) },
+            timing: Timing { live: true, forgiving: true, lost: Duration::from_secs(lost), ..timing(10) },
             ..expected(kind)
         };
         let film = |length: f64| track(Video, length, 0.04, 0.0);

@@ -35,7 +35,7 @@ pub(super) async fn run(
         return Err(nothing);
     }
     let lacks = lacks(&state, note);
-    let inputs = inputs(&ready, &state, &recorder);
+    let inputs = inputs(&ready, &state, &recorder, job.wishes.holes);
     let (work, result, filename) = (recorder.work()?, recorder.result(), recorder.filename());
     let output = work.join("result");
     let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
@@ -86,7 +86,7 @@ fn nothing_left(state: &StreamState) -> EngineError {
 }
 
 /// The tracks as they lie on the disk. Subtitles of which nothing came are left out: a film without a word is whole.
-fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder) -> Vec<Input> {
+fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder, holes: bool) -> Vec<Input> {
     let mut inputs = Vec::new();
     let live = state.live;
     for (number, (track, state)) in ready.tracks.iter().zip(&state.tracks).enumerate() {
@@ -103,6 +103,7 @@ fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder) -> Vec<Input>
             sections: sections(state),
             timing: Timing {
                 live,
+                forgiving: live || holes,
                 whole_seconds: track.rounded && !state.written.fractions,
                 ..timing(state)
             },
@@ -134,6 +135,7 @@ fn timing(track: &TrackState) -> Timing {
         whole_seconds: false,
         lost: Duration::from_micros(track.lost.iter().map(|lost| lost.length_us).sum()),
         live: false,
+        forgiving: false,
     }
 }
 
