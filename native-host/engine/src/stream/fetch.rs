@@ -460,8 +460,14 @@ async fn key_bytes(shared: &Shared, key: &Key) -> Result<KeyBytes, Miss> {
         return Ok(*known);
     }
     let mut answer = shared.net.ask(&shared.visitor, &key.url, None, net::Lane::Shared).await?;
-    if let Some(error) = answer.refusal() {
-        return Err(Miss::Failed { error, wait: answer::retry_after(&answer.headers) });
+    match answer.refusal() {
+        // Nobody would guess that it is the key that has gone, and not the film.
+        Some(EngineError::Gone { status }) => {
+            let reason = format!("its key is not on the server (status {status})");
+            return Err(EngineError::UnsupportedMedia { reason }.into());
+        }
+        Some(error) => return Err(Miss::Failed { error, wait: answer::retry_after(&answer.headers) }),
+        None => {}
     }
     let body = answer.whole(MAX_KEY).await?;
     let bytes = match key.encryption {
