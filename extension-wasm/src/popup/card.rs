@@ -1,6 +1,7 @@
 //! One stream of this page: what it is, its qualities, one button.
 //!
-//! Owns the question to the daemon about a manifest the worker does not read. Invariant: without a usable host the button copies the address instead; nothing offers what cannot work.
+//! Owns the question to the daemon about a manifest the worker does not read. Invariant: without a usable host the button
+//! copies the address instead; nothing offers what cannot work.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;

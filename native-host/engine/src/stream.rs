@@ -9,6 +9,7 @@ mod cipher;
 mod dash;
 mod disguise;
 mod dry_run;
+mod feeds;
 mod fetch;
 mod finish;
 mod live;
@@ -17,12 +18,12 @@ mod manifest;
 mod pace;
 mod plan;
 mod progress;
+mod recorded;
 mod recorder;
 mod track;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use weir_media::filename;
 use weir_media::hls::{Context, MediaPlaylist, Playlist, Variables};
 use weir_media::variants::{Rendition, Variant};
 
-use crate::journal::{Said, SaidOfTrack, Seen, StreamState, TrackState};
+use crate::journal::{Seen, StreamState, TrackState};
 use crate::monitor::{Monitor, Phase};
 use crate::mux::{self, TrackKind};
 use crate::net::Net;
@@ -41,10 +42,12 @@ use crate::{EngineError, Finished, Job, Kind, Source, resolve};
 use choose::{Choice, Wanted, choose, is_audio_wish};
 pub(crate) use dry_run::dry_run;
 pub use dry_run::{DryRun, PlannedKey, PlannedMap, PlannedSegment, PlannedTrack};
+use feeds::feeds;
 pub(crate) use look::probe;
 use manifest::Content;
 pub(crate) use manifest::{Manifest, read};
 use plan::{Origin, Track, micros};
+pub(crate) use recorded::keep;
 use recorder::Recorder;
 use track::{Feed, Task};
 
@@ -181,17 +184,16 @@ async fn hls(
         if is_live { media.segments.clone() } else { std::mem::take(&mut media.segments) }
     };
     let tracks = choice.tracks.iter().zip(&mut playlists).map(|(wanted, media)| Track {
-        kind: wanted.kind,
         language: wanted.language.clone(),
         name: wanted.name.clone(),
         default: wanted.default,
         forced: wanted.forced,
-        origin: Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
-        segments: listed(media),
         rounded: media.rounded,
-        doubtful: false,
-        quiet: Vec::new(),
-        elsewhere: Vec::new(),
+        ..Track::new(
+            wanted.kind,
+            Origin::Hls { url: wanted.place.clone(), backups: wanted.backups.clone() },
+            listed(media),
+        )
     });
     let tracks = tracks.collect();
     Ok(Ready {
@@ -298,83 +300,6 @@ pub(crate) async fn run(
     finish::run(net, job, ready, recorder, notes.take(), stop).await
 }
 
-/// Makes a file of a recording as it lies on the disk: its server is not asked, and may be gone.
-pub(crate) async fn keep(
-    net: &Net,
-    job: &Job,
-    monitor: &Arc<Monitor>,
-    stop: &CancellationToken,
-    part: Part,
-    (boot, state): (String, StreamState),
-) -> Result<Finished, EngineError> {
-    let ffmpeg = mux::find(net.options().ffmpeg.as_deref())?;
-    let ready = Ready::recorded(job, &state, ffmpeg);
-    monitor.set_kind(ready.kind);
-    monitor.set_quality(ready.quality.as_deref());
-    monitor.set_phase(Phase::Finishing);
-    let fresh = StreamState { tracks: vec![TrackState::default(); state.tracks.len()], ..state.clone() };
-    let recorder = Arc::new(Recorder::new(part, fresh, Some((boot, state)))?);
-    for number in 0..ready.tracks.len() {
-        // What is behind the last whole segment is no part of it.
-        let bytes = recorder.mark(number).bytes;
-        let cut = Part::open(&recorder.path(number)).and_then(|file| file.set_len(bytes));
-        cut.map_err(EngineError::disk)?;
-    }
-    finish::run(net, job, ready, recorder, None, stop).await
-}
-
-impl Ready {
-    fn said(&self) -> Said {
-        let of = |track: &Track| SaidOfTrack {
-            kind: track.kind,
-            language: track.language.clone(),
-            name: track.name.clone(),
-            default: track.default,
-            forced: track.forced,
-        };
-        Said {
-            kind: Some(self.kind),
-            title: self.title.clone(),
-            audio_only: self.audio_only,
-            has_picture: self.has_picture,
-            tracks: self.tracks.iter().map(of).collect(),
-        }
-    }
-
-    /// As it was when it was recorded.
-    fn recorded(job: &Job, state: &StreamState, ffmpeg: PathBuf) -> Self {
-        let said = &state.said;
-        let of = |track: &SaidOfTrack| Track {
-            kind: track.kind,
-            language: track.language.clone(),
-            name: track.name.clone(),
-            default: track.default,
-            forced: track.forced,
-            origin: Origin::Hls { url: job.source.url.clone(), backups: Vec::new() },
-            segments: Vec::new(),
-            // Nobody remembers; the marks know whether any lasted a fraction.
-            rounded: true,
-            doubtful: false,
-            quiet: Vec::new(),
-            elsewhere: Vec::new(),
-        };
-        Self {
-            kind: said.kind.unwrap_or(Kind::Hls),
-            tracks: said.tracks.iter().map(of).collect(),
-            quality: state.quality.clone(),
-            title: said.title.clone(),
-            audio_only: said.audio_only,
-            has_picture: said.has_picture,
-            codecs: None,
-            visitor: job.source.visiting(),
-            variants: Vec::new(),
-            renditions: Vec::new(),
-            live: None,
-            ffmpeg,
-        }
-    }
-}
-
 /// Whether the segment written last is another one by now, under the same address. Whoever does not answer says nothing.
 async fn is_another(net: &Net, ready: &Ready, recorder: &Recorder) -> bool {
     for (number, track) in ready.tracks.iter().enumerate() {
@@ -434,73 +359,4 @@ async fn fetch_all(
     let mut errors: Vec<EngineError> = outcomes.into_iter().filter_map(Result::err).collect();
     let cause = errors.iter().position(|error| !matches!(error, EngineError::Stopped)).unwrap_or(0);
     if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(cause)) }
-}
-
-/// Ends the tasks that follow a stream when the job ends.
-type Followers = tokio::task::JoinSet<()>;
-
-fn feeds(
-    net: &Net,
-    job: &Job,
-    ready: &mut Ready,
-    marks: &[crate::journal::Mark],
-    was_live: bool,
-    notes: &Arc<live::Notes>,
-) -> (Vec<Feed>, Followers) {
-    let mut followers = Followers::new();
-    let end =
-        live::End { finish: job.finish.clone(), limit: job.wishes.live_limit, notes: Arc::clone(notes) };
-    let recorded = |mark: &crate::journal::Mark| Duration::from_micros(mark.us);
-    let feeds = match ready.live.take() {
-        None => {
-            let listed = ready.tracks.iter_mut().zip(marks).map(|(track, mark)| {
-                let left = match mark.sequence.filter(|_| was_live) {
-                    // Numbers are what the two readings have in common.
-                    Some(last) => live::rest(track, last, notes),
-                    None => track.segments.split_off(mark.segments.min(track.segments.len())),
-                };
-                track.segments = Vec::new();
-                Feed::Listed(left.into_iter())
-            });
-            listed.collect()
-        }
-        Some(Live::Hls { playlists, variables }) => {
-            let main = playlists.first().and_then(|media| live::first_of(media, job.wishes.live_from_start));
-            let mut feeds = Vec::new();
-            for ((track, media), mark) in ready.tracks.iter().zip(playlists).zip(marks) {
-                let Origin::Hls { url, backups } = &track.origin else { continue };
-                let here = |number: &u64| media.segments.iter().any(|segment| segment.sequence == *number);
-                let own = live::first_of(&media, job.wishes.live_from_start);
-                // Renditions of one stream usually count alike, and then they begin together.
-                let first = mark.sequence.map(|last| last + 1).or(main.filter(here)).or(own).unwrap_or(0);
-                let (out, segments) = tokio::sync::mpsc::unbounded_channel();
-                followers.spawn(live::follow_hls(
-                    net.clone(),
-                    ready.visitor.clone(),
-                    (url.clone(), backups.clone()),
-                    variables.clone(),
-                    media,
-                    live::Known::new(first),
-                    recorded(mark),
-                    out,
-                    end.clone(),
-                ));
-                feeds.push(Feed::Live(segments));
-            }
-            feeds
-        }
-        Some(Live::Dash(broadcast)) => {
-            let mut feeds = Vec::new();
-            let mut tracks = Vec::new();
-            for (track, mark) in ready.tracks.iter().zip(marks) {
-                let Origin::Dash(id) = &track.origin else { continue };
-                let (out, segments) = tokio::sync::mpsc::unbounded_channel();
-                tracks.push(live::Follower::new(id.clone(), out, recorded(mark), mark.sequence, end.limit));
-                feeds.push(Feed::Live(segments));
-            }
-            followers.spawn(live::follow_dash(net.clone(), ready.visitor.clone(), *broadcast, tracks, end));
-            feeds
-        }
-    };
-    (feeds, followers)
 }

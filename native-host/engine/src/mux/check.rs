@@ -68,7 +68,7 @@ impl Verdict {
         }
     }
 
-    /// What is wrong is an error; of a recording, which cannot be made again, it is told.
+    /// What is wrong is an error; to who takes what there is, as of a recording, which cannot be made again, it is told.
     pub(super) fn wrong(
         &mut self,
         forgiving: bool,

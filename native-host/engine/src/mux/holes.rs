@@ -63,7 +63,7 @@ pub(super) fn check(
     };
     if !guessed && sum(&holes) > known {
         let error = mismatch(timing, timing.planned.as_secs_f64() - sum(&holes));
-        verdict.wrong(timing.live, said, error)?;
+        verdict.wrong(timing.forgiving, said, error)?;
     } else if !guessed && sum(&pauses) > known {
         verdict.note(said());
     }
@@ -72,7 +72,7 @@ pub(super) fn check(
     if squeezed > tolerance(timing).max(1.0) {
         let error = mismatch(timing, timing.planned.as_secs_f64() + squeezed);
         let note = || format!("{squeezed:.1} s of the {} are there twice", name(track.kind));
-        verdict.wrong(timing.live, note, error)?;
+        verdict.wrong(timing.forgiving, note, error)?;
     }
     Ok(())
 }

@@ -210,7 +210,8 @@ pub(crate) async fn fetch(
         let _open = ConnectionGuard::new(&shared.monitor);
         let attempt = tokio::select! {
             attempt = attempt(&shared, &lane, &piece, number, &out) => attempt,
-            () = overtime(&shared) => {
+            // Never an initialisation section: without it the segments behind it would be worthless.
+            () = overtime(&shared), if !piece.is_map => {
                 let _ = out.send(Message::Lost);
                 return;
             }

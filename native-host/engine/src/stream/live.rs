@@ -132,19 +132,8 @@ mod tests {
         let url = Url::parse("https://a.example/l").unwrap();
         let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:10\n#EXTINF:2,\na\n#EXTINF:2,\nb\n#EXT-X-ENDLIST\n";
         let Playlist::Media(media) = parse(text, &url).unwrap() else { panic!("multivariant") };
-        let track = Track {
-            kind: crate::mux::TrackKind::Video,
-            language: None,
-            name: None,
-            default: true,
-            forced: false,
-            origin: Origin::Hls { url, backups: Vec::new() },
-            segments: media.segments,
-            doubtful: false,
-            quiet: Vec::new(),
-            rounded: false,
-            elsewhere: Vec::new(),
-        };
+        let origin = Origin::Hls { url, backups: Vec::new() };
+        let track = Track::new(crate::mux::TrackKind::Video, origin, media.segments);
         let told = |last| -> Vec<(u64, bool, u64)> {
             rest(&track, last, &Notes::default())
                 .iter()

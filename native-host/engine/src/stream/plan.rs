@@ -46,6 +46,23 @@ pub(crate) enum Origin {
 }
 
 impl Track {
+    /// A track of which nothing but its place is known.
+    pub(crate) const fn new(kind: TrackKind, origin: Origin, segments: Vec<Segment>) -> Self {
+        Self {
+            kind,
+            language: None,
+            name: None,
+            default: true,
+            forced: false,
+            origin,
+            segments,
+            rounded: false,
+            doubtful: false,
+            quiet: Vec::new(),
+            elsewhere: Vec::new(),
+        }
+    }
+
     pub(crate) fn duration(&self) -> Duration {
         self.segments.iter().fold(Duration::ZERO, |sum, segment| sum.saturating_add(segment.duration))
     }
@@ -213,19 +230,7 @@ mod tests {
         else {
             panic!("multivariant")
         };
-        Track {
-            kind: TrackKind::Video,
-            language: None,
-            name: None,
-            default: true,
-            forced: false,
-            origin: Origin::Hls { url, backups: Vec::new() },
-            segments: media.segments,
-            doubtful: false,
-            quiet: Vec::new(),
-            rounded: false,
-            elsewhere: Vec::new(),
-        }
+        Track::new(TrackKind::Video, Origin::Hls { url, backups: Vec::new() }, media.segments)
     }
 
     fn paths(pieces: &mut Pieces, track: &Track, first: usize) -> Vec<String> {

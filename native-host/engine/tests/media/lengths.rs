@@ -25,9 +25,19 @@ fn joined(folder: &std::path::Path, numbers: std::ops::Range<usize>) -> Vec<u8> 
 async fn download(
     answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> (tempfile::TempDir, Result<Finished, EngineError>) {
+    taken(false, answer).await
+}
+
+/// The same, and perhaps whoever downloads takes what there is.
+async fn taken(
+    holes: bool,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> (tempfile::TempDir, Result<Finished, EngineError>) {
     let server = Server::start(answer).await;
     let out = tempfile::tempdir().unwrap();
-    let outcome = run(&engine(), job(server.url("/l.m3u8"), out.path())).await;
+    let mut job = job(server.url("/l.m3u8"), out.path());
+    job.wishes.holes = holes;
+    let outcome = run(&engine(), job).await;
     (out, outcome)
 }
 
@@ -72,6 +82,22 @@ async fn a_segment_cut_between_two_packets_is_noticed() {
         let whole = percent == 100;
         assert_eq!((outcome.is_ok(), is_mismatch(&outcome)), (whole, !whole), "{percent} %: {outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn who_takes_what_there_is_gets_what_a_cut_segment_left_and_is_told() {
+    let (_out, outcome) = taken(true, move |request| match request.path.as_str() {
+        "/l.m3u8" => list(playlist("#EXTINF:4.0001,\na.ts\n#EXTINF:4.0,\nb.ts\n")),
+        "/a.ts" => {
+            let whole = joined(&talk(), 0..4);
+            Reply::new(200, whole[..whole.len() * 6 / 10 / 188 * 188].to_vec())
+        }
+        _ => Reply::new(200, joined(&talk(), 4..8)),
+    })
+    .await;
+    let finished = outcome.unwrap();
+    let lacks = finished.lacks.unwrap_or_default();
+    assert!(finished.filename.contains("(partial)") && lacks.contains("something may be missing"), "{lacks}");
 }
 
 /// 14 s in segments of so many tenths, and whether the picture has sound.
