@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Server, assert_whole, engine, job, names, noise, run, serve};
+use support::{Server, assert_whole, engine, job, marked, names, noise, run, serve};
 use tokio_util::sync::CancellationToken;
 use weir_engine::{Engine, EngineError, Finished, Job, Monitor, Partial};
 
@@ -99,11 +99,6 @@ async fn begin_and_stop(engine: &Engine, job: Job) {
     assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
 }
 
-/// Everything that is asked for now is a part.
-fn only_ranges(server: &Server, before: usize) {
-    assert!(server.requests()[before..].iter().all(|request| request.range.is_some()), "begun anew");
-}
-
 #[tokio::test]
 async fn child_fills_the_disk() {
     let Some(disk) = disk() else { return };
@@ -121,9 +116,8 @@ async fn child_fills_the_disk() {
     let outcome = run(&engine, resumable(&server, &disk)).await;
     assert!(matches!(outcome, Err(EngineError::DiskFull)), "{outcome:?}");
     std::fs::remove_file(&ballast).unwrap();
-    let before = server.requests().len();
-    assert_whole(&run(&engine, resumable(&server, &disk)).await.unwrap(), &data, &disk);
-    only_ranges(&server, before);
+    assert_whole(&run(&engine, marked(resumable(&server, &disk))).await.unwrap(), &data, &disk);
+    assert!(!server.begun_anew());
 }
 
 #[test]
@@ -183,9 +177,8 @@ async fn child_may_not_write() {
         assert!(matches!(outcome, Err(EngineError::FolderUnwritable(_))), "{outcome:?}");
     }
     remount("rw");
-    let before = server.requests().len();
-    assert_whole(&run(&engine(), resumable(&server, &disk)).await.unwrap(), &data, &disk);
-    only_ranges(&server, before);
+    assert_whole(&run(&engine(), marked(resumable(&server, &disk))).await.unwrap(), &data, &disk);
+    assert!(!server.begun_anew());
 }
 
 #[test]
@@ -258,9 +251,8 @@ async fn a_partial_that_another_program_holds() {
     let other = run(&engine, resumable(&server, dir.path())).await.unwrap();
     assert_eq!(other.filename, "file (1).bin");
     holder.unlock().unwrap();
-    let before = server.requests().len();
-    let finished = run(&engine, named).await.unwrap();
+    let finished = run(&engine, marked(named)).await.unwrap();
     assert_eq!(finished.filename, "file.bin");
     assert_whole(&finished, &data, dir.path());
-    only_ranges(&server, before);
+    assert!(!server.begun_anew());
 }

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use weir_engine::{EngineError, Kind, Method, Monitor, Partial};
 
 use super::MIB;
-use super::support::{Reply, Server, assert_whole, engine, engine_with, job, names, noise, run, serve};
+use super::support::{
+    Reply, Server, assert_whole, engine, engine_with, job, marked, names, noise, run, serve,
+};
 
 #[tokio::test]
 async fn a_proper_server_is_asked_over_several_connections() {
@@ -137,11 +139,10 @@ async fn a_title_as_a_name_gets_an_extension_and_is_found_again() {
     };
     let (outcome, ()) = tokio::join!(engine.download(titled(), Arc::clone(&monitor), stop.clone()), halt);
     assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
-    let before = server.requests().len();
-    let finished = run(&engine, titled()).await.unwrap();
+    let finished = run(&engine, marked(titled())).await.unwrap();
     assert_eq!(finished.filename, "My talk – Example.webm");
     assert_whole(&finished, &data, dir.path());
-    assert!(server.requests()[before..].iter().all(|request| request.range.is_some()), "begun anew");
+    assert!(!server.begun_anew());
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use weir_engine::{Engine, EngineError, Finished, Monitor, Partial};
 
 use super::MIB;
-use super::support::{Request, Server, assert_whole, engine, job, names, noise, run, serve, serve_as};
+use super::support::{
+    Request, Server, assert_whole, engine, job, marked, names, noise, run, serve, serve_as,
+};
 
 /// Starts a slow download, stops it once something is on disk, and returns how much was.
 async fn begin_and_stop(engine: &Engine, url: url::Url, dir: &std::path::Path) -> u64 {
@@ -31,7 +33,7 @@ async fn begin_and_stop(engine: &Engine, url: url::Url, dir: &std::path::Path) -
 async fn resume(engine: &Engine, url: url::Url, dir: &std::path::Path) -> Result<Finished, EngineError> {
     let mut job = job(url, dir);
     job.partial = Partial::SameUrl;
-    run(engine, job).await
+    run(engine, marked(job)).await
 }
 
 #[tokio::test]
@@ -45,18 +47,15 @@ async fn a_stopped_download_goes_on_where_it_was() {
     let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
     let received = begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
     assert_eq!(names(dir.path()), ["file.bin.part", "file.bin.part.weir"]);
-    let before = server.requests().len();
     let finished = resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap();
     assert_whole(&finished, &data, dir.path());
-    let asked_again: u64 = server.requests()[before..]
+    let requests = server.marked_requests();
+    let asked_again: u64 = requests
         .iter()
         .map(|request| request.range.map_or(data.len() as u64, |(start, end)| end.unwrap() - start))
         .sum();
     // Ranges that were stolen are asked for twice, so the sum is no exact measure; all of it would be the whole file.
-    assert!(
-        server.requests()[before..].iter().all(|request| request.range.is_some()),
-        "asked for everything again"
-    );
+    assert!(requests.iter().all(|request| request.range.is_some()), "asked for everything again");
     assert!(received > 0 && asked_again < 2 * data.len() as u64);
 }
 
@@ -129,10 +128,9 @@ async fn what_another_download_took_over_is_not_removed() {
     let monitor = Arc::new(Monitor::new());
     let mut second = job(server.url("/file.bin"), dir.path());
     second.partial = Partial::Named("file.bin".into());
-    let second = engine.download(second, Arc::clone(&monitor), CancellationToken::new());
+    let second = engine.download(marked(second), Arc::clone(&monitor), CancellationToken::new());
     tokio::pin!(second);
-    let before = server.requests().len();
-    while server.requests().len() == before {
+    while server.marked_requests().is_empty() {
         tokio::select! {
             outcome = &mut second => panic!("{outcome:?}"),
             () = tokio::time::sleep(Duration::from_millis(5)) => {}
@@ -196,10 +194,9 @@ async fn a_changed_file_comes_with_the_first_question() {
     .await;
     let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
     begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
-    let before = server.requests().len();
     turned.store(true, Ordering::SeqCst);
     assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &new, dir.path());
-    let requests = &server.requests()[before..];
+    let requests = server.marked_requests();
     assert_eq!(requests[0].header("if-range"), Some("\"v1\""));
     assert!(requests[0].range.is_some());
     // That answer is the new file's beginning: nothing is asked for from its first byte again.
@@ -221,9 +218,8 @@ async fn a_server_that_answers_the_whole_to_any_condition_keeps_its_partial_and_
     .await;
     let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
     begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
-    let before = server.requests().len();
     assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &data, dir.path());
-    let requests = &server.requests()[before..];
+    let requests = server.marked_requests();
     assert!(requests[0].header("if-range").is_some());
     assert!(
         requests[1..].iter().all(|request| request.header("if-range").is_none() && request.range.is_some())
@@ -246,11 +242,10 @@ async fn a_tag_that_changed_alone_is_weighed_against_a_few_pieces() {
     .await;
     let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
     begin_and_stop(&engine, server.url("/file.bin"), dir.path()).await;
-    let before = server.requests().len();
     turned.store(true, Ordering::SeqCst);
     assert_whole(&resume(&engine, server.url("/file.bin"), dir.path()).await.unwrap(), &data, dir.path());
-    let requests = &server.requests()[before..];
-    assert!(requests.iter().all(|request| request.range.is_some()), "begun anew");
+    let requests = server.marked_requests();
+    assert!(!server.begun_anew());
     let pieces = requests
         .iter()
         .filter_map(|request| request.range)

@@ -251,6 +251,19 @@ impl Server {
     pub fn requests(&self) -> Vec<Request> {
         self.log.lock().unwrap().clone()
     }
+
+    /// Those of a job that went through [`marked`]. What one that was stopped had sent can still arrive after it, on a slow
+    /// machine even after the first of the next.
+    pub fn marked_requests(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.header("x-marked").is_some()).collect()
+    }
+
+    /// Whether such a job asked for the whole, where it had a part to go on from.
+    pub fn begun_anew(&self) -> bool {
+        let requests = self.marked_requests();
+        assert!(!requests.is_empty(), "nothing was asked for");
+        requests.iter().any(|request| request.range.is_none())
+    }
 }
 
 impl Drop for Server {
@@ -379,6 +392,12 @@ pub fn engine_with(change: impl FnOnce(&mut EngineOptions)) -> Engine {
 
 pub fn job(url: Url, directory: &Path) -> Job {
     Job::new(Source::get(url), directory.to_owned())
+}
+
+/// The same job, told from every other by what it asks for: see [`Server::marked_requests`].
+pub fn marked(mut job: Job) -> Job {
+    job.source.headers.push(("x-marked".to_owned(), "1".to_owned()));
+    job
 }
 
 /// Runs a job that must end within half a minute, whatever the server does, and settles it.
