@@ -30,8 +30,11 @@ const MAX_NUMBER: u32 = 999;
 const MAX_SCANNED: usize = 20_000;
 /// How long a look at a folder holds. A partial that appears meanwhile is somebody's who is at work on it.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
-/// How often a journal that is in use is looked at before it counts as somebody else's, 5 ms apart.
-const BRIEFLY_BUSY: u32 = 10;
+/// How long a journal that is in use may stay so before it counts as somebody else's. A program that is just being started
+/// holds every lock of ours until it runs, and a busy machine lets it wait.
+const BRIEFLY_BUSY: Duration = Duration::from_millis(250);
+/// The same for one that is known to be our own.
+const OUR_OWN_BUSY: Duration = Duration::from_secs(2);
 
 /// Where the bytes of a running download are, until it is finished.
 #[must_use]
@@ -61,7 +64,7 @@ pub fn remove_partial(directory: &Path, filename: &str) -> io::Result<bool> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
     }
     let names = Names::new(directory, filename);
-    let journal = match Journal::open(&names.journal()) {
+    let journal = match open_patiently(&names.journal(), BRIEFLY_BUSY) {
         Ok((journal, _)) => journal,
         Err(Unavailable::Busy) => return Ok(false),
         Err(Unavailable::Io(error)) => return Err(error),
@@ -179,7 +182,7 @@ impl Part {
             Partial::Fresh => Ok(None),
             Partial::Named(filename) => {
                 let names = Names::new(directory, &filename::safe(filename));
-                match Journal::open(&names.journal()) {
+                match open_patiently(&names.journal(), BRIEFLY_BUSY) {
                     // The caller vouches for the name; the address may have been renewed.
                     Ok((journal, Some(record))) => {
                         Ok(Some((Self { names, journal, key: key.to_owned() }, record)))
@@ -357,20 +360,25 @@ pub(crate) fn place(directory: &Path, wanted: &str, from: &Path) -> Result<PathB
 /// Removes `journal` if it says that `filename` is finished. One that says something else, is worked with or has gone
 /// is somebody else's business by now.
 pub(crate) fn settle(journal: &Path, filename: &str) -> io::Result<()> {
-    // A program that is just being started holds every lock of ours until it runs.
-    for _ in 0..BRIEFLY_BUSY {
+    match open_patiently(journal, OUR_OWN_BUSY) {
+        Ok((journal, Some(Record { state: State::Finished(state), .. }))) if state.filename == filename => {
+            journal.remove()
+        }
+        Ok(_) | Err(Unavailable::Absent | Unavailable::Busy) => Ok(()),
+        Err(Unavailable::Io(error)) => Err(error),
+    }
+}
+
+fn open_patiently(journal: &Path, patience: Duration) -> Result<(Journal, Option<Record>), Unavailable> {
+    let since = Instant::now();
+    loop {
         match Journal::open(journal) {
-            Ok((journal, Some(Record { state: State::Finished(state), .. })))
-                if state.filename == filename =>
-            {
-                return journal.remove();
+            Err(Unavailable::Busy) if since.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
             }
-            Ok(_) | Err(Unavailable::Absent) => return Ok(()),
-            Err(Unavailable::Busy) => std::thread::sleep(Duration::from_millis(5)),
-            Err(Unavailable::Io(error)) => return Err(error),
+            outcome => return outcome,
         }
     }
-    Ok(())
 }
 
 fn exists(path: &Path) -> bool {

@@ -24,10 +24,15 @@ async fn every_proxy_brings_the_file_over_many_connections() {
     let data = Arc::new(noise(1, 6 * MIB));
     let answer = {
         let data = Arc::clone(&data);
-        move |request: &super::support::Request| serve(&data, request).slowly(MIB, Duration::from_millis(5))
+        move |request: &super::support::Request| {
+            // The first would be busy for long enough for others to be opened, whatever else the machine does.
+            let pause = Duration::from_millis(if request.nth == 0 { 30 } else { 1 });
+            serve(&data, request).slowly(MIB / 16, pause)
+        }
     };
     let plain = Server::start(answer.clone()).await;
     let secure = Server::start_tls(tls::server(Flaw::None, &["http/1.1"]), answer).await;
+    let mut name = (0..).map(|number| format!("/{number}.bin"));
     for login in [None, Some(("pr\"oxy", "S3C:RET@"))] {
         let manners = Manners {
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
@@ -41,7 +46,8 @@ async fn every_proxy_brings_the_file_over_many_connections() {
             for server in [&plain, &secure] {
                 let dir = tempfile::tempdir().unwrap();
                 let before = proxy.requests().len();
-                let job = through(job(server.url("/f.bin"), dir.path()), scheme, user_info, proxy);
+                let job = job(server.url(&name.next().unwrap()), dir.path());
+                let job = through(job, scheme, user_info, proxy);
                 let finished = run(&engine_with(trusting), job).await;
                 let finished =
                     finished.unwrap_or_else(|error| panic!("{scheme} {}: {error}", server.url("")));
