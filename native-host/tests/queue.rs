@@ -270,9 +270,11 @@ fn failures_are_rows_that_say_what_to_do() {
         (row["error"]["code"].as_str(), row["error"]["action"].as_str()),
         (Some("gone"), Some("open_page"))
     );
+    assert!(row["finished_at"].as_str() >= row["created_at"].as_str(), "when it failed: {row}");
     // Once the server has it, the same row succeeds.
     std::fs::write(dir.path().join("missing.bin"), b"found").unwrap();
-    assert_eq!(daemon.call("POST", &format!("/download/{gone}/retry"), "").status, 200);
+    let again = daemon.call("POST", &format!("/download/{gone}/retry"), "");
+    assert_eq!((again.status, &again.json()["finished_at"]), (200, &serde_json::Value::Null));
     assert_eq!(daemon.wait_for(gone, &["completed"])["sha256"], sha256(b"found"));
 
     let own = daemon.add(&json!({ "url": format!("http://localhost:{}/health", daemon.port) }));

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use url::Url;
-use weir_media::filename;
 use weir_media::variants::{Rendition, Variant};
 
 use crate::net::{Answer, Lane, Net};
@@ -98,7 +97,6 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
     let mut answer = asked(net, source).await?;
     // Only its name rules are used: nothing is written.
     let job = Job::new(source.clone(), std::path::PathBuf::new());
-    let name = resolve::file_name(&answer, &job);
     let content_type = answer::content_type(&answer.headers);
     let kind = resolve::kind(&mut answer, None).await?;
     if kind == Kind::File && resolve::is_site(&mut answer, &job).await? {
@@ -110,7 +108,7 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
         let total_bytes = answer::content_length(&answer.headers).filter(|_| identity);
         return Ok(Probe {
             kind,
-            filename: name,
+            filename: resolve::file_name(&answer, &job),
             content_type,
             total_bytes,
             resumable: answer::offers_ranges(&answer.headers)
@@ -127,7 +125,7 @@ pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineErr
     let look = stream::probe(net, &job, kind, &mut answer).await?;
     Ok(Probe {
         kind,
-        filename: filename::with_extension(&name, look.extension),
+        filename: look.filename,
         content_type,
         total_bytes: None,
         resumable: !look.live,

@@ -217,7 +217,7 @@ pub struct Download {
     pub error: Option<ErrorInfo>,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// RFC 3339, UTC; when it was completed.
+    /// RFC 3339, UTC; when it was completed, or failed.
     pub finished_at: Option<String>,
 }
 

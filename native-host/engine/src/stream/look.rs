@@ -10,7 +10,7 @@ use weir_media::segment::{ByteRange, Segment};
 use weir_media::variants::{Rendition, Variant};
 
 use super::plan::Track;
-use super::{look, manifest};
+use super::{file_name, look, manifest};
 use crate::net::{Answer, Lane, Net};
 use crate::{EngineError, Job, Kind, Source, mux};
 
@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a short look found.
 pub(crate) struct Look {
-    pub(crate) extension: &'static str,
+    /// Name the file would get.
+    pub(crate) filename: String,
     pub(crate) duration: Option<Duration>,
     pub(crate) live: bool,
     pub(crate) variants: Vec<Variant<()>>,
@@ -40,6 +41,7 @@ pub(crate) async fn probe(
 ) -> Result<Look, EngineError> {
     let lowest = Job { quality: Some("worst".to_owned()), ..job.clone() };
     let manifest = manifest::read(kind, answer).await?;
+    let url = manifest.url.clone();
     let ready = look(net, &lowest, manifest).await?;
     let live = ready.live.is_some();
     let picture = ready
@@ -54,7 +56,7 @@ pub(crate) async fn probe(
         None => None,
     };
     Ok(Look {
-        extension: mux::likely_extension(ready.codecs.as_deref(), ready.audio_only),
+        filename: file_name(job, &url, &ready),
         duration: ready.tracks.first().filter(|_| !live).map(Track::duration),
         live,
         variants: ready.variants,

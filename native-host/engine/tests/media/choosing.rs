@@ -84,3 +84,15 @@ async fn names_and_titles() {
     // Segments went over several connections.
     assert!(server.requests().len() >= 9);
 }
+
+#[tokio::test]
+async fn a_short_look_says_the_name_the_file_will_have() {
+    let folder = variants();
+    let server = folder_server(folder.parent().unwrap().to_owned()).await;
+    // Every playlist is called that: what tells is the folder it lies in.
+    let list = format!("/{}/master.m3u8", folder.file_name().unwrap().to_str().unwrap());
+    let looked = engine().probe(&Source::get(server.url(&list))).await.unwrap();
+    let (_out, finished) = fetched(&server, &list, |_| {}).await;
+    assert_eq!(looked.filename, finished.unwrap().filename);
+    assert!(!looked.filename.starts_with("master"), "{}", looked.filename);
+}

@@ -43,6 +43,8 @@ impl Actor {
         };
         self.absorb_live(&mut record.download);
         record.download.status = next;
+        // When it failed, if it had.
+        record.download.finished_at = None;
         match act {
             // A time to start at outlives the pause, unless the queue had set it to try again.
             Act::Pause => {

@@ -260,6 +260,7 @@ impl Actor {
         tracing::info!(id, code = info.code, "a download failed");
         record.download.status = DownloadStatus::Error;
         record.download.error = Some(info.clone());
+        record.download.finished_at = Some(now());
         self.record_fact(record).await;
         self.bus.send(&Event::Error { id, error: info.message, code: info.code, action: info.action });
     }
