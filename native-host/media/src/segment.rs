@@ -22,7 +22,7 @@ impl Address for Url {
     }
 }
 
-/// One piece of media.
+/// A unit of media that is fetched on its own or as a range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment<A = Url> {
     /// Where it is.

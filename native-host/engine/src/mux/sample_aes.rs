@@ -33,14 +33,14 @@ pub(crate) fn decrypt_samples(segment: &mut [u8], key: &[u8; 16], iv: &[u8; 16])
     let secret = Secret { key: *key, iv: *iv };
     let streams = announce_clear(segment)?;
     for (pid, stream_type) in streams {
-        let mut open: Vec<Piece> = Vec::new();
+        let mut open: Vec<Packet> = Vec::new();
         for at in (0..segment.len() / PACKET).map(|number| number * PACKET) {
-            let Some(piece) = Piece::read(&segment[at..at + PACKET], at, pid) else { continue };
-            if piece.starts {
+            let Some(packet) = Packet::read(&segment[at..at + PACKET], at, pid) else { continue };
+            if packet.starts {
                 secret.open(segment, &std::mem::take(&mut open), stream_type)?;
             }
-            if piece.starts || !open.is_empty() {
-                open.push(piece);
+            if packet.starts || !open.is_empty() {
+                open.push(packet);
             }
         }
         secret.open(segment, &open, stream_type)?;
@@ -50,7 +50,7 @@ pub(crate) fn decrypt_samples(segment: &mut [u8], key: &[u8; 16], iv: &[u8; 16])
 
 /// The payload of one packet.
 #[derive(Debug, Clone, Copy)]
-struct Piece {
+struct Packet {
     /// The packet.
     at: usize,
     /// Its payload, to the end of the packet.
@@ -58,7 +58,7 @@ struct Piece {
     starts: bool,
 }
 
-impl Piece {
+impl Packet {
     fn read(packet: &[u8], at: usize, pid: u16) -> Option<Self> {
         let payload = match packet[3] >> 4 & 3 {
             1 => 4,
@@ -84,24 +84,25 @@ fn announce_clear(segment: &mut [u8]) -> Result<Vec<(u16, u8)>, EngineError> {
     let mut map = None;
     let mut streams = Vec::new();
     for at in (0..segment.len() / PACKET).map(|number| number * PACKET) {
-        if let Some(piece) =
-            Piece::read(&segment[at..at + PACKET], at, 0).filter(|piece| piece.starts && map.is_none())
+        if let Some(packet) =
+            Packet::read(&segment[at..at + PACKET], at, 0).filter(|packet| packet.starts && map.is_none())
         {
             // Program 0 names no map but the network.
             let section =
-                section(segment, piece).and_then(|section| section.get(8..section.len().checked_sub(4)?));
+                section(segment, packet).and_then(|section| section.get(8..section.len().checked_sub(4)?));
             let mut programs = section.unwrap_or_default().chunks_exact(4);
             let program = programs.find(|program| program[0] != 0 || program[1] != 0);
             map = program.map(|program| u16::from_be_bytes([program[2] & 0x1F, program[3]]));
         }
         let Some(pid) = map else { continue };
-        let Some(piece) = Piece::read(&segment[at..at + PACKET], at, pid).filter(|piece| piece.starts) else {
+        let Some(packet) = Packet::read(&segment[at..at + PACKET], at, pid).filter(|packet| packet.starts)
+        else {
             continue;
         };
-        let Some(found) = section(segment, piece).map(<[u8]>::len) else {
+        let Some(found) = section(segment, packet).map(<[u8]>::len) else {
             return Err(unsupported("its program map takes more than one packet"));
         };
-        let start = piece.payload + 1 + usize::from(segment[piece.payload]);
+        let start = packet.payload + 1 + usize::from(segment[packet.payload]);
         rename(&mut segment[start..start + found], &mut streams)?;
     }
     if streams.is_empty() {
@@ -112,8 +113,8 @@ fn announce_clear(segment: &mut [u8]) -> Result<Vec<(u16, u8)>, EngineError> {
 }
 
 /// A table that is whole in its packet.
-fn section(segment: &[u8], piece: Piece) -> Option<&[u8]> {
-    let body = segment.get(piece.payload..piece.end())?;
+fn section(segment: &[u8], packet: Packet) -> Option<&[u8]> {
+    let body = segment.get(packet.payload..packet.end())?;
     let body = body.get(1 + usize::from(*body.first()?)..)?;
     let length = 3 + usize::from(u16::from_be_bytes([body.get(1)? & 0x0F, *body.get(2)?]));
     body.get(..length).filter(|section| section.len() >= 16)
@@ -154,10 +155,10 @@ struct Secret {
 }
 
 impl Secret {
-    /// Decrypts the PES packet that these pieces are, in place.
-    fn open(&self, segment: &mut [u8], pieces: &[Piece], stream_type: u8) -> Result<(), EngineError> {
+    /// Decrypts the PES packet that these packets carry, in place.
+    fn open(&self, segment: &mut [u8], packets: &[Packet], stream_type: u8) -> Result<(), EngineError> {
         let whole: Vec<u8> =
-            pieces.iter().flat_map(|piece| segment[piece.payload..piece.end()].to_vec()).collect();
+            packets.iter().flat_map(|packet| segment[packet.payload..packet.end()].to_vec()).collect();
         let Some(head) =
             whole.get(8).map(|length| 9 + usize::from(*length)).filter(|head| *head <= whole.len())
         else {
@@ -173,7 +174,7 @@ impl Secret {
             let length = u16::try_from(whole.len() - 6).unwrap_or_default();
             whole[4..6].copy_from_slice(&length.to_be_bytes());
         }
-        refill(segment, pieces, &whole);
+        refill(segment, packets, &whole);
         Ok(())
     }
 
@@ -262,10 +263,10 @@ fn decrypt(decryptor: &mut cbc::Decryptor<Aes128>, bytes: &mut [u8]) {
 
 /// Puts the bytes of a PES packet back into its packets. They are as many as before, or fewer: then what remains is
 /// stuffing.
-fn refill(segment: &mut [u8], pieces: &[Piece], mut bytes: &[u8]) {
-    for piece in pieces {
-        let packet = &mut segment[piece.at..piece.end()];
-        let head = piece.payload - piece.at;
+fn refill(segment: &mut [u8], packets: &[Packet], mut bytes: &[u8]) {
+    for packet in packets {
+        let head = packet.payload - packet.at;
+        let packet = &mut segment[packet.at..packet.end()];
         let taken = bytes.len().min(PACKET - head);
         let missing = PACKET - head - taken;
         if missing > 0 {
@@ -342,12 +343,12 @@ mod tests {
         {
             let room = PACKET - 4 - field.map_or(0, |field| field.len() + 1);
             let mut bytes = packet(field, &vec![7; room]);
-            let piece = Piece::read(&bytes, 0, 0x100).unwrap();
-            refill(&mut bytes, &[piece], &vec![8; kept]);
+            let packet = Packet::read(&bytes, 0, 0x100).unwrap();
+            refill(&mut bytes, &[packet], &vec![8; kept]);
             assert_eq!((bytes.len(), bytes[0]), (PACKET, 0x47));
             assert!(bytes[PACKET - kept..].iter().all(|byte| *byte == 8));
-            match Piece::read(&bytes, 0, 0x100) {
-                Some(piece) => assert_eq!(piece.end() - piece.payload, kept),
+            match Packet::read(&bytes, 0, 0x100) {
+                Some(packet) => assert_eq!(packet.end() - packet.payload, kept),
                 None => assert_eq!(kept, 0),
             }
             if let Some(field) = field {

@@ -85,7 +85,7 @@ impl Decryptor {
     }
 }
 
-/// Decrypts one segment piece by piece.
+/// Decrypts one segment as its bytes come.
 pub(crate) struct Cipher {
     decryptor: Decryptor,
     /// Encrypted bytes kept back: an unfinished block, or the last whole one, which may be padding.
@@ -148,14 +148,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_into_pieces_gives_the_same_bytes(
-            plain in prop::collection::vec(any::<u8>(), 0..500), piece in 1_usize..70, key: [u8; 16], iv: [u8; 16],
+        fn any_cut_anywhere_gives_the_same_bytes(
+            plain in prop::collection::vec(any::<u8>(), 0..500), step in 1_usize..70, key: [u8; 16], iv: [u8; 16],
         ) {
             let secret = encrypted(&plain, key, iv);
             let mut cipher = Cipher::new(&KeyBytes::Aes128(key), &iv);
             let mut out = Vec::new();
-            for piece in secret.chunks(piece) {
-                out.extend(cipher.update(piece));
+            for part in secret.chunks(step) {
+                out.extend(cipher.update(part));
             }
             out.extend(cipher.finish().unwrap());
             prop_assert_eq!(out, plain);

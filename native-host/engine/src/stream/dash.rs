@@ -212,10 +212,10 @@ async fn part_of(
     let (mut out, mut passed) = (Vec::new(), 0_u64);
     let length = usize::try_from(wanted.length.min(MAX_INDEX)).unwrap_or_default();
     while out.len() < length {
-        let Some(chunk) = answer.chunk().await? else { break };
-        let skipped = skip.saturating_sub(passed).min(chunk.len() as u64) as usize;
-        passed += chunk.len() as u64;
-        let rest = &chunk[skipped..];
+        let Some(bytes) = answer.chunk().await? else { break };
+        let skipped = skip.saturating_sub(passed).min(bytes.len() as u64) as usize;
+        passed += bytes.len() as u64;
+        let rest = &bytes[skipped..];
         out.extend_from_slice(&rest[..rest.len().min(length - out.len())]);
     }
     Ok(out)

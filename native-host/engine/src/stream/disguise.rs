@@ -94,11 +94,11 @@ mod tests {
         (0..packets).flat_map(|n| [&[0x47, 0x40, 0x11, 0x10][..], &[n as u8; 184]].concat()).collect()
     }
 
-    fn run(bytes: &[u8], piece: usize) -> Result<Vec<u8>, OnlyAPicture> {
+    fn run(bytes: &[u8], step: usize) -> Result<Vec<u8>, OnlyAPicture> {
         let mut undisguise = Undisguise::default();
         let mut out = Vec::new();
-        for piece in bytes.chunks(piece) {
-            out.extend(undisguise.push(Bytes::copy_from_slice(piece))?.unwrap_or_default());
+        for some in bytes.chunks(step) {
+            out.extend(undisguise.push(Bytes::copy_from_slice(some))?.unwrap_or_default());
         }
         out.extend(undisguise.finish()?.unwrap_or_default());
         Ok(out)
@@ -111,14 +111,14 @@ mod tests {
         let png = [b"\x89PNG\r\n\x1a\n".to_vec(), vec![1; 150], b"IEND\xaeB\x60\x82".to_vec()].concat();
         let bmp = [b"BM\x36\x10\0\0\0\0\0\0".to_vec(), vec![9; 44]].concat();
         let jpeg = [vec![0xFF, 0xD8, 0xFF, 0xE0], vec![3; 600], vec![0xFF, 0xD9]].concat();
-        for piece in [1, 7, 188, 4096] {
+        for step in [1, 7, 188, 4096] {
             for picture in [&png, &bmp, &jpeg, &b"GIF89a\x01\0\x01\0;".to_vec()] {
-                assert_eq!(run(&[&picture[..], &media].concat(), piece), Ok(media.clone()));
-                assert_eq!(run(&[&picture[..], &fragment].concat(), piece), Ok(fragment.clone()));
-                assert_eq!(run(picture, piece), Err(OnlyAPicture));
+                assert_eq!(run(&[&picture[..], &media].concat(), step), Ok(media.clone()));
+                assert_eq!(run(&[&picture[..], &fragment].concat(), step), Ok(fragment.clone()));
+                assert_eq!(run(picture, step), Err(OnlyAPicture));
             }
             for plain in [media.clone(), fragment.clone(), b"ID3\x04abc".to_vec(), vec![0x0B], Vec::new()] {
-                assert_eq!(run(&plain, piece), Ok(plain));
+                assert_eq!(run(&plain, step), Ok(plain));
             }
         }
     }

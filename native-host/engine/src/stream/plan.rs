@@ -84,7 +84,7 @@ pub(crate) fn missing(index: usize, count: usize, reason: String, status: Option
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
+pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) byte_range: Option<ByteRange>,
     pub(crate) key: Option<Arc<Key>>,
@@ -109,7 +109,7 @@ pub(crate) struct Begins {
 
 /// Turns segments into requests.
 #[derive(Debug)]
-pub(crate) struct Pieces {
+pub(crate) struct Requests {
     /// Initialisation section in force, by its place without the query.
     map: Option<String>,
     /// The same with it. Within one reading of a list another query is another section; between two readings it is another
@@ -121,14 +121,14 @@ pub(crate) struct Pieces {
     clock: bool,
 }
 
-impl Pieces {
+impl Requests {
     /// Goes on after a segment with this initialisation section; `fresh` when nothing has been written.
     pub(crate) const fn new(map: Option<String>, shift_us: Option<i64>, fresh: bool, live: bool) -> Self {
         Self { map, exactly: None, live, shift_us, clock: fresh }
     }
 
     /// The requests for the `index`th segment: its initialisation section, when it is another one than before, and itself.
-    pub(crate) fn of(&mut self, segment: &Segment, index: usize) -> impl Iterator<Item = Piece> + use<> {
+    pub(crate) fn of(&mut self, segment: &Segment, index: usize) -> impl Iterator<Item = Request> + use<> {
         self.clock |= segment.discontinuity;
         let map = segment.map.as_deref().map(|map| place(map, false));
         let exactly = segment.map.as_deref().filter(|_| !self.live).map(|map| place(map, true));
@@ -148,7 +148,7 @@ impl Pieces {
             begins
         };
         // An initialisation section stands at the beginning of every run, so that each can be read alone.
-        let map = segment.map.as_deref().filter(|_| begins.is_some()).map(|map| Piece {
+        let map = segment.map.as_deref().filter(|_| begins.is_some()).map(|map| Request {
             url: map.url.clone(),
             byte_range: map.byte_range,
             key: map.key.clone(),
@@ -159,7 +159,7 @@ impl Pieces {
             gap: false,
             begins: begins.clone(),
         });
-        let segment = Piece {
+        let segment = Request {
             url: segment.url.clone(),
             byte_range: segment.byte_range,
             key: segment.key.clone(),
@@ -233,13 +233,13 @@ mod tests {
         Track::new(TrackKind::Video, Origin::Hls { url, backups: Vec::new() }, media.segments)
     }
 
-    fn paths(pieces: &mut Pieces, track: &Track, first: usize) -> Vec<String> {
+    fn paths(requests: &mut Requests, track: &Track, first: usize) -> Vec<String> {
         let segments = track.segments.iter().enumerate().skip(first);
         segments
-            .flat_map(|(index, segment)| pieces.of(segment, index).collect::<Vec<_>>())
-            .map(|piece| {
-                let mark = piece.begins.map_or("", |begins| if begins.clock { "*" } else { "+" });
-                format!("{mark}{}", piece.url.path().trim_start_matches("/v/"))
+            .flat_map(|(index, segment)| requests.of(segment, index).collect::<Vec<_>>())
+            .map(|request| {
+                let mark = request.begins.map_or("", |begins| if begins.clock { "*" } else { "+" });
+                format!("{mark}{}", request.url.path().trim_start_matches("/v/"))
             })
             .collect()
     }
@@ -250,10 +250,10 @@ mod tests {
             "#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n#EXTINF:1,\nb\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nc\n\
              #EXT-X-MAP:URI=\"j\"\n#EXTINF:1,\nd",
         );
-        let fresh = || Pieces::new(None, None, true, false);
+        let fresh = || Requests::new(None, None, true, false);
         assert_eq!(paths(&mut fresh(), &track, 0), ["*i", "a", "b", "*i", "c", "+j", "d"]);
         let mut later =
-            Pieces::new(track.segments[0].map.as_deref().map(|map| place(map, false)), None, false, false);
+            Requests::new(track.segments[0].map.as_deref().map(|map| place(map, false)), None, false, false);
         assert_eq!(paths(&mut later, &track, 1), ["b", "*i", "c", "+j", "d"]);
     }
 
@@ -264,21 +264,21 @@ mod tests {
                 "#EXT-X-MAP:URI=\"i?{a}\"\n#EXTINF:1,\na\n#EXT-X-MAP:URI=\"i?{b}\"\n#EXTINF:1,\nb"
             ))
         };
-        let vod = |live| paths(&mut Pieces::new(None, None, true, live), &list("id=1", "id=2"), 0);
+        let vod = |live| paths(&mut Requests::new(None, None, true, live), &list("id=1", "id=2"), 0);
         assert_eq!(vod(false), ["*i", "a", "+i", "b"]);
         assert_eq!(vod(true), ["*i", "a", "b"]);
         let first = list("t=1", "t=1").segments[0].map.as_deref().map(|map| place(map, false));
-        assert_eq!(paths(&mut Pieces::new(first, None, false, false), &list("t=2", "t=2"), 1), ["b"]);
+        assert_eq!(paths(&mut Requests::new(first, None, false, false), &list("t=2", "t=2"), 1), ["b"]);
     }
 
     #[test]
     fn streams_without_initialisation_sections_have_runs_too() {
         let track = track("#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\nb\n#EXTINF:1,\nc");
-        assert_eq!(paths(&mut Pieces::new(None, None, true, false), &track, 0), ["*a", "*b", "c"]);
-        assert_eq!(paths(&mut Pieces::new(None, None, false, false), &track, 2), ["c"]);
+        assert_eq!(paths(&mut Requests::new(None, None, true, false), &track, 0), ["*a", "*b", "c"]);
+        assert_eq!(paths(&mut Requests::new(None, None, false, false), &track, 2), ["c"]);
         let gap =
             self::track("#EXTINF:1,\na\n#EXT-X-DISCONTINUITY\n#EXT-X-GAP\n#EXTINF:1,\nb\n#EXTINF:1,\nc");
-        assert_eq!(paths(&mut Pieces::new(None, None, true, false), &gap, 0), ["*a", "b", "*c"]);
+        assert_eq!(paths(&mut Requests::new(None, None, true, false), &gap, 0), ["*a", "b", "*c"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use weir_media::segment::Segment;
 
 use super::cipher::Secret;
 use super::fetch::{self, Lane, Message, Shared};
-use super::plan::{Piece, Pieces};
+use super::plan::{Request, Requests};
 use super::recorder::{Recorder, Written};
 use crate::EngineError;
 use crate::journal::Seen;
@@ -50,10 +50,10 @@ impl Feed {
     }
 }
 
-/// One piece's messages, and what it is worth.
+/// One request's messages, and what it is worth.
 struct Coming {
     messages: mpsc::UnboundedReceiver<Message>,
-    piece: Piece,
+    request: Request,
 }
 
 /// What is to be done for one track.
@@ -84,8 +84,8 @@ pub(crate) async fn run(
     let shift_us = state.breaks.last().and_then(|last| last.shift_us);
     // Nothing is written, or nothing behind the last break: the next segment that is there begins the run.
     let at_break = state.breaks.last().is_none_or(|last| last.byte == state.written.bytes);
-    let mut pieces =
-        Pieces::new(state.written.map.clone(), shift_us, at_break, matches!(feed, Feed::Live(_)));
+    let mut requests =
+        Requests::new(state.written.map.clone(), shift_us, at_break, matches!(feed, Feed::Live(_)));
     let (to_writer, coming) = mpsc::channel::<Coming>(WINDOW);
     let (turn, turns) = watch::channel(0);
     let lane = Lane::new(count, turns, kind == TrackKind::Subtitles, doubtful, quiet, elsewhere);
@@ -95,26 +95,26 @@ pub(crate) async fn run(
         let mapped = state.written.map.is_some();
         move || Writing { recorder, shared, number, text, mapped, turn, init: Vec::new() }.run(coming)
     });
-    let mut requests = JoinSet::new();
+    let mut running = JoinSet::new();
     let feed = async {
         let (mut at, mut index) = (0, first);
         'segments: while let Some(segment) = feed.next().await {
-            for piece in pieces.of(&segment, index) {
+            for request in requests.of(&segment, index) {
                 let (out, messages) = mpsc::unbounded_channel();
                 // Waits for a place in the window; an error means that the writer has given up and says why.
-                if to_writer.send(Coming { messages, piece: piece.clone() }).await.is_err() {
+                if to_writer.send(Coming { messages, request: request.clone() }).await.is_err() {
                     break 'segments;
                 }
                 let Some(slot) = shared.pace.slot().await else { break 'segments };
-                requests.spawn(fetch::fetch(Arc::clone(&shared), lane.clone(), piece, at, out, slot));
+                running.spawn(fetch::fetch(Arc::clone(&shared), lane.clone(), request, at, out, slot));
                 at += 1;
-                while requests.try_join_next().is_some() {}
+                while running.try_join_next().is_some() {}
             }
             index += 1;
         }
         drop(to_writer);
         // The requests end when the writer has taken or refused everything.
-        while requests.join_next().await.is_some() {}
+        while running.join_next().await.is_some() {}
     };
     let stopped = tokio::select! {
         biased;
@@ -122,7 +122,7 @@ pub(crate) async fn run(
         () = feed => false,
     };
     // Aborting the requests closes their channels, so the writer comes to an end by itself.
-    drop(requests);
+    drop(running);
     match writing.await {
         Ok(_) if stopped => Err(EngineError::Stopped),
         // Nobody stopped it, so a request ended without a word.
@@ -153,7 +153,7 @@ fn packed(file: &File) -> bool {
     file.read_at(&mut start, 0).is_ok_and(|read| mux::is_packed(&start[..read]))
 }
 
-/// How one piece ended.
+/// How one request ended.
 enum Ended {
     /// One past its last byte, and what the server said of it.
     At(u64, Option<Seen>),
@@ -193,40 +193,40 @@ impl Writing {
         let mut synced = Instant::now();
         let mut number = 0;
         let mut after_loss = false;
-        while let Some(Coming { mut messages, piece }) = coming.blocking_recv() {
+        while let Some(Coming { mut messages, request }) = coming.blocking_recv() {
             // Never fails: the requests hold receivers, and if none is left nobody needs to know.
             let _ = self.turn.send(number);
             number += 1;
-            if let Some(begins) = &piece.begins {
+            if let Some(begins) = &request.begins {
                 self.mapped = begins.map.is_some();
                 self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
             }
             // Frames of packed sound say no time: only behind its tag, at the beginning of a run, is it known again.
-            if after_loss && !piece.gap && piece.begins.is_none() && packed(file) {
+            if after_loss && !request.gap && request.begins.is_none() && packed(file) {
                 self.recorder.section(self.number, *at, None, None, true)?;
             }
-            after_loss &= piece.gap;
+            after_loss &= request.gap;
             let mut seen = None;
-            let lost = match self.piece(file, *at, &piece, &mut messages)? {
+            let lost = match self.fill(file, *at, &request, &mut messages)? {
                 Ended::At(end, of) => {
                     (*at, seen) = (end, of);
                     None
                 }
                 Ended::Lost => {
                     after_loss = true;
-                    self.shared.progress.add(piece.us);
+                    self.shared.progress.add(request.us);
                     Some(1)
                 }
                 Ended::Quiet => {
-                    self.shared.progress.add(piece.us);
+                    self.shared.progress.add(request.us);
                     Some(0)
                 }
                 Ended::Aborted => return Err(EngineError::Stopped),
             };
-            if piece.is_map {
+            if request.is_map {
                 continue;
             }
-            let written = Written { us: piece.us, sequence: piece.sequence, end: *at, lost, seen };
+            let written = Written { us: request.us, sequence: request.sequence, end: *at, lost, seen };
             self.recorder.wrote(self.number, &written)?;
             self.grown(*at);
             if synced.elapsed() > SYNC_EVERY {
@@ -246,12 +246,12 @@ impl Writing {
         }
     }
 
-    /// Writes one piece at `start`.
-    fn piece(
+    /// Writes what one request brings, at `start`.
+    fn fill(
         &mut self,
         file: &mut File,
         start: u64,
-        piece: &Piece,
+        request: &Request,
         messages: &mut mpsc::UnboundedReceiver<Message>,
     ) -> Result<Ended, EngineError> {
         let mut at = start;
@@ -276,8 +276,8 @@ impl Writing {
                 Message::End(seen) => {
                     let mut last = Vec::new();
                     if let Some(secret) = secret {
-                        last = secret.finish(piece.index + 1)?;
-                        self.look(piece, &last)?;
+                        last = secret.finish(request.index + 1)?;
+                        self.look(request, &last)?;
                     }
                     if self.text && !self.mapped {
                         // Segments of text end as they like, and the next one begins with a line of its own.
@@ -288,7 +288,7 @@ impl Writing {
                     monitor.add_received(last.len() as u64);
                     // A retry may have brought less than the try before it.
                     file.set_len(at).map_err(EngineError::disk)?;
-                    self.refuse_drm(piece)?;
+                    self.refuse_drm(request)?;
                     return Ok(Ended::At(at, Some(seen)));
                 }
                 Message::Lost => {
@@ -304,7 +304,7 @@ impl Writing {
                 }
                 Message::Failed(error) => return Err(error),
             };
-            self.look(piece, &bytes)?;
+            self.look(request, &bytes)?;
             if self.text && at > MAX_TEXT {
                 let reason = "its subtitles are larger than subtitles can be".to_owned();
                 return Err(EngineError::UnsupportedMedia { reason });
@@ -317,8 +317,8 @@ impl Writing {
         Ok(Ended::Aborted)
     }
 
-    fn look(&mut self, piece: &Piece, bytes: &[u8]) -> Result<(), EngineError> {
-        if piece.is_map {
+    fn look(&mut self, request: &Request, bytes: &[u8]) -> Result<(), EngineError> {
+        if request.is_map {
             if self.init.len() + bytes.len() > MAX_INIT {
                 return Err(EngineError::broken("an initialisation section is larger than it can be"));
             }
@@ -328,8 +328,8 @@ impl Writing {
     }
 
     /// A manifest may keep silent about what its initialisation sections say.
-    fn refuse_drm(&self, piece: &Piece) -> Result<(), EngineError> {
-        match drm::in_init(&self.init).filter(|_| piece.is_map) {
+    fn refuse_drm(&self, request: &Request) -> Result<(), EngineError> {
+        match drm::in_init(&self.init).filter(|_| request.is_map) {
             None => Ok(()),
             Some(Protection::Drm(drm)) => Err(EngineError::Drm { system: drm.system }),
             Some(Protection::ClearKey) => Err(EngineError::UnsupportedMedia {

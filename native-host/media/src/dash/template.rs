@@ -12,10 +12,10 @@ const MAX_WIDTH: usize = 64;
 
 /// A template, read once and filled in for every segment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) struct Template(Vec<Token>);
 
 #[derive(Debug, Clone, PartialEq)]
-enum Piece {
+enum Token {
     Text(String),
     Number(Value, Format),
 }
@@ -52,7 +52,7 @@ pub(super) struct Place {
 impl Template {
     /// Reads a template of one representation.
     pub(super) fn new(text: &str, id: &str, bandwidth: Option<u64>) -> Result<Self, MpdError> {
-        let mut pieces = Vec::new();
+        let mut tokens = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
         while let Some((before, from)) = rest.split_once('$') {
@@ -84,37 +84,37 @@ impl Template {
                 _ => return Err(MpdError::malformed("an address template names an unknown value")),
             };
             if !plain.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                tokens.push(Token::Text(std::mem::take(&mut plain)));
             }
-            pieces.push(Piece::Number(value, Format::new(format)?));
+            tokens.push(Token::Number(value, Format::new(format)?));
         }
         plain.push_str(rest);
         if !plain.is_empty() {
-            pieces.push(Piece::Text(plain));
+            tokens.push(Token::Text(plain));
         }
-        Ok(Self(pieces))
+        Ok(Self(tokens))
     }
 
     /// Differs from segment to segment.
     pub(super) fn is_numbered(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Number(..)))
+        self.0.iter().any(|token| matches!(token, Token::Number(..)))
     }
 
     /// Names the parts of a segment one by one.
     pub(super) fn has_sub_number(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Number(Value::SubNumber, _)))
+        self.0.iter().any(|token| matches!(token, Token::Number(Value::SubNumber, _)))
     }
 
     /// The address reference of an initialisation section. It belongs to no segment, so what asks for one stays as it is
     /// written, as players leave it.
     pub(super) fn fill_initialization(&self) -> String {
         let mut out = String::new();
-        for piece in &self.0 {
-            out.push_str(match piece {
-                Piece::Text(text) => text,
-                Piece::Number(Value::Number, _) => "$Number$",
-                Piece::Number(Value::Time, _) => "$Time$",
-                Piece::Number(Value::SubNumber, _) => "$SubNumber$",
+        for token in &self.0 {
+            out.push_str(match token {
+                Token::Text(text) => text,
+                Token::Number(Value::Number, _) => "$Number$",
+                Token::Number(Value::Time, _) => "$Time$",
+                Token::Number(Value::SubNumber, _) => "$SubNumber$",
             });
         }
         out
@@ -123,12 +123,12 @@ impl Template {
     /// The address reference of a segment.
     pub(super) fn fill(&self, place: Place) -> String {
         let mut out = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Number(Value::Number, format) => format.write(place.number, &mut out),
-                Piece::Number(Value::Time, format) => format.write(place.time, &mut out),
-                Piece::Number(Value::SubNumber, format) => format.write(place.sub_number, &mut out),
+        for token in &self.0 {
+            match token {
+                Token::Text(text) => out.push_str(text),
+                Token::Number(Value::Number, format) => format.write(place.number, &mut out),
+                Token::Number(Value::Time, format) => format.write(place.time, &mut out),
+                Token::Number(Value::SubNumber, format) => format.write(place.sub_number, &mut out),
             }
         }
         out
