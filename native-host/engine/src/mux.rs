@@ -4,9 +4,11 @@
 //! Never lets ffmpeg reach the network or guess a format: what a server sent could otherwise be a playlist that makes
 //! ffmpeg read other files. Invariant: no ffmpeg outlives its job, and a result that is not what was planned is an error.
 
+mod ahead;
 mod arguments;
 mod check;
 mod container;
+mod faststart;
 mod ffmpeg;
 mod holes;
 mod join;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use container::{is_media, is_packed};
 pub(crate) use ffmpeg::find;
 pub(crate) use meter::{Meter, Track};
@@ -37,7 +40,6 @@ use crate::{EngineError, SubtitleForm};
 
 use arguments::{Selected, Text};
 use container::Output;
-use join::Ready;
 use source::Source;
 use timeline::{Clock, Piece, Shift};
 
@@ -176,16 +178,26 @@ fn named(codec: &str) -> Option<Codec> {
     matches!(known.kind(), CodecKind::Video | CodecKind::Audio).then_some(known)
 }
 
-/// Muxes and checks. Dropping the future ends everything it started.
-pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
-    let halt = Halt::default();
+/// The inputs of a plan, looked at and placed on one clock.
+struct Looked<'a> {
+    /// Sound and pictures.
+    media: Vec<&'a Input>,
+    texts: Vec<&'a Input>,
+    /// Of `media`.
+    sources: Vec<Source>,
+    /// Of `media`, and then of `texts`.
+    pieces: Vec<Vec<Piece>>,
+    shifts: Vec<Vec<Shift>>,
+}
+
+async fn look<'a>(plan: &Plan<'a>, halt: &Halt) -> Result<Looked<'a>, EngineError> {
     let is_text = |input: &&Input| input.kind == TrackKind::Subtitles;
     let texts: Vec<&Input> = plan.inputs.iter().filter(is_text).collect();
     let media: Vec<&Input> = plan.inputs.iter().filter(|input| !is_text(input)).collect();
     let mut sources = Vec::new();
     for input in &media {
         let input = (*input).clone();
-        sources.push(blocking(&halt, move |halt| source::open(&input, halt)).await?);
+        sources.push(blocking(halt, move |halt| source::open(&input, halt)).await?);
     }
     let live = media.iter().any(|input| input.timing.live);
     let of_media = media.iter().zip(&sources).map(|(input, source)| pieces(input, &source.clocks));
@@ -193,10 +205,53 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
     let of_text = texts.iter().map(|input| pieces(input, &vec![Clock::default(); input.sections.len()]));
     let pieces: Vec<Vec<Piece>> = of_media.chain(of_text).collect();
     let shifts = timeline::place(&pieces, live);
-    let mut ready = Vec::new();
-    for (number, (input, source)) in media.iter().zip(&sources).enumerate() {
-        ready.push(one_clock(plan, number, input, source, &pieces[number], &shifts[number], &halt).await?);
+    Ok(Looked { media, texts, sources, pieces, shifts })
+}
+
+impl Looked<'_> {
+    /// What it takes to bring an input of sound or pictures to the one clock.
+    fn task(&self, plan: &Plan<'_>, number: usize) -> join::Task {
+        join::Task {
+            input: self.media[number].clone(),
+            source: self.sources[number].clone(),
+            pieces: self.pieces[number].clone(),
+            shifts: self.shifts[number].clone(),
+            stem: plan.work.join(format!("joined{number}")),
+        }
     }
+
+    /// How ffmpeg is told when everything can be taken as it comes; none when it cannot.
+    fn as_it_comes(&self, plan: &Plan<'_>) -> Result<Option<Vec<std::ffi::OsString>>, EngineError> {
+        let mut ready = Vec::new();
+        for (number, source) in self.sources.iter().enumerate() {
+            if join::way(source, &self.pieces[number])? != join::Way::AsIs || !source.is_in_order() {
+                return Ok(None);
+            }
+            ready.push(self.task(plan, number).as_is());
+        }
+        // Text is read as a whole.
+        if !self.texts.is_empty() {
+            return Ok(None);
+        }
+        let selected = arguments::select(plan, &self.media, &self.pieces, &ready)?;
+        let output = output_for(plan, &selected);
+        Ok(Some(arguments::of(plan, &self.media, &ready, &selected, &[], output)))
+    }
+}
+
+/// Muxes and checks; `ahead` may have done the first already. Dropping the future ends everything it started.
+pub(crate) async fn run(plan: &Plan<'_>, ahead: Option<Ahead>) -> Result<Muxed, EngineError> {
+    let halt = Halt::default();
+    let looked = look(plan, &halt).await?;
+    let mut ready = Vec::new();
+    for (number, source) in looked.sources.iter().enumerate() {
+        let task = looked.task(plan, number);
+        ready.push(match join::way(source, &task.pieces)? {
+            join::Way::Converted => task.convert(plan.ffmpeg, &halt).await?,
+            way => blocking(&halt, move |halt| task.join(way, halt)).await?,
+        });
+    }
+    let Looked { media, texts, sources, pieces, shifts } = looked;
     let selected = arguments::select(plan, &media, &pieces, &ready)?;
     let output = output_for(plan, &selected);
     let zero_us = arguments::zero(&selected, &pieces, &shifts);
@@ -214,12 +269,24 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Result<Muxed, EngineError> {
     let tracks = texts.into_iter().zip(cues).filter(|(_, cues)| !cues.is_empty()).collect();
     let (embedded, sidecars) = text_files(plan, tracks, output, zero_us)?;
     let arguments = arguments::of(plan, &media, &ready, &selected, &embedded, output);
-    let outcome = ffmpeg::run(plan.ffmpeg, &arguments, plan.output.parent().unwrap_or(plan.work)).await;
+    let made = match ahead {
+        Some(ahead) => ahead.end(&arguments, plan.output).await,
+        None => false,
+    };
+    let outcome = if made {
+        Ok(())
+    } else {
+        ffmpeg::run(plan.ffmpeg, &arguments, plan.output.parent().unwrap_or(plan.work)).await
+    };
     let made = ready.iter().filter(|file| file.made).map(|file| &file.path);
     for path in made.chain(embedded.iter().map(|text| &text.path)) {
         let _ = std::fs::remove_file(path);
     }
     outcome?;
+    if output.is_mp4() {
+        let path = plan.output.to_owned();
+        blocking(&halt, move |halt| faststart::apply(&path, halt)).await?;
+    }
     let film = check::Film {
         plan,
         media: &media,
@@ -261,30 +328,6 @@ fn text_files<'a>(
         embedded.push(Text { input, path, zero_us });
     }
     Ok((embedded, Vec::new()))
-}
-
-/// Brings an input to one clock.
-async fn one_clock(
-    plan: &Plan<'_>,
-    number: usize,
-    input: &Input,
-    source: &Source,
-    pieces: &[Piece],
-    shifts: &[Shift],
-    halt: &Halt,
-) -> Result<Ready, EngineError> {
-    let way = join::way(source, pieces)?;
-    let task = join::Task {
-        input: input.clone(),
-        source: source.clone(),
-        pieces: pieces.to_vec(),
-        shifts: shifts.to_vec(),
-        stem: plan.work.join(format!("joined{number}")),
-    };
-    match way {
-        join::Way::Converted => task.convert(plan.ffmpeg, halt).await,
-        way => blocking(halt, move |halt| task.join(way, halt)).await,
-    }
 }
 
 fn pieces(input: &Input, clocks: &[Clock]) -> Vec<Piece> {

@@ -4,6 +4,7 @@
 //! that cannot be had ends the job with its number, unless holes are wished for or the stream is live, and then the result
 //! says what it lacks. Invariant: what DRM protects and what is not understood is refused before the first segment is kept.
 
+mod ahead;
 mod choose;
 mod cipher;
 mod dash;
@@ -294,10 +295,17 @@ pub(crate) async fn run(
     let counts: Vec<usize> = ready.tracks.iter().map(|track| track.segments.len()).collect();
     let (feeds, _followers) = feeds(net, job, &mut ready, &marks, was_live, &notes);
     let feeds = counts.into_iter().zip(feeds).collect();
-    fetch_all(&shared, &ready, feeds, &recorder, stop).await?;
+    let growth = recorder.follow();
+    let fetching = async {
+        let outcome = fetch_all(&shared, &ready, feeds, &recorder, stop).await;
+        recorder.settled();
+        outcome
+    };
+    let (fetched, ahead) = tokio::join!(fetching, ahead::run(job, &ready, &recorder, growth));
+    fetched?;
     monitor.set_live(false);
     monitor.set_phase(Phase::Finishing);
-    finish::run(net, job, ready, recorder, notes.take(), stop).await
+    finish::run(net, job, ready, recorder, notes.take(), ahead, stop).await
 }
 
 /// Whether the segment written last is another one by now, under the same address. Whoever does not answer says nothing.

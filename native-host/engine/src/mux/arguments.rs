@@ -4,6 +4,7 @@
 //! server sent chooses nothing.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir_media::codec::{Codec, CodecKind};
@@ -108,6 +109,10 @@ pub(super) fn of(
             out.extend(["-itsoffset".into(), seconds(file.offset_us).into()]);
         }
         out.extend(PROBED.map(Into::into));
+        if file.in_order {
+            // As through a pipe: the same comes out, whether it is made while it comes or in the end.
+            out.extend(["-seekable", "0"].map(Into::into));
+        }
         out.extend(["-protocol_whitelist", "file", "-f", file.container.demuxer(), "-i"].map(Into::into));
         out.push(ffmpeg::file(&file.path));
     }
@@ -127,21 +132,23 @@ pub(super) fn of(
         out.extend(["-c:s", codec].map(Into::into));
     }
     describe(plan, media, selected, texts, &mut out);
-    let in_mp4 = matches!(output, Output::Mp4 | Output::M4a);
     let picture = selected.iter().find(|one| one.kind == CodecKind::Video);
-    if let Some(picture) = picture.filter(|one| in_mp4 && one.stream.codec == Codec::Hevc) {
+    if let Some(picture) = picture.filter(|one| output.is_mp4() && one.stream.codec == Codec::Hevc) {
         // The name says whether decoders find all they must know at the beginning; players of Apple want it there.
         let tag = if ready[picture.input].changes { "hev1" } else { "hvc1" };
         out.extend(["-tag:v", tag].map(Into::into));
-    }
-    if in_mp4 {
-        out.extend(["-movflags", "+faststart"].map(Into::into));
     }
     // FLAC and Opus in MP4 were experiments once.
     out.extend(["-strict", "-2", "-avoid_negative_ts", "make_zero"].map(Into::into));
     out.extend(["-f", output.muxer()].map(Into::into));
     out.push(ffmpeg::file(plan.output));
     out
+}
+
+/// The same with another file in place of one.
+pub(super) fn with(arguments: &[OsString], file: &Path, other: &Path) -> Vec<OsString> {
+    let (file, other) = (ffmpeg::file(file), ffmpeg::file(other));
+    arguments.iter().map(|one| if *one == file { other.clone() } else { one.clone() }).collect()
 }
 
 fn specifier(one: &Selected, file: &Ready) -> String {

@@ -120,6 +120,11 @@ pub(crate) enum Output {
 }
 
 impl Output {
+    /// Boxes, whose index says where everything is.
+    pub(super) const fn is_mp4(self) -> bool {
+        matches!(self, Self::Mp4 | Self::M4a)
+    }
+
     /// The best for these codecs. A wish is granted when they fit.
     pub(super) fn choose(codecs: &[Codec], wish: Option<&str>) -> Self {
         let sound_only = codecs.iter().all(|codec| codec.kind() == CodecKind::Audio);

@@ -31,6 +31,8 @@ pub(super) struct Ready {
     pub(super) changes: bool,
     /// Parameters of the sound do, and only frames that carry them can follow each other.
     pub(super) sound_changes: bool,
+    /// It can be read front to back.
+    pub(super) in_order: bool,
     /// Made here, to be removed.
     pub(super) made: bool,
 }
@@ -102,7 +104,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn as_is(&self) -> Ready {
+    /// The file as it came.
+    pub(super) fn as_is(&self) -> Ready {
         Ready {
             path: self.input.path.clone(),
             container: self.source.container,
@@ -110,6 +113,7 @@ impl Task {
             streams: self.source.streams.clone(),
             changes: false,
             sound_changes: self.source.sound_changes,
+            in_order: self.source.is_in_order(),
             made: false,
         }
     }
@@ -119,6 +123,7 @@ impl Task {
             path: self.stem.with_extension(extension),
             container,
             offset_us: 0,
+            in_order: false,
             made: true,
             ..self.as_is()
         }

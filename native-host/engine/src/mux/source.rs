@@ -55,6 +55,16 @@ pub(super) struct Source {
     pub(super) sound_changes: bool,
 }
 
+impl Source {
+    /// What comes is described before it comes: not so in a file whose index is at its end.
+    pub(super) fn is_in_order(&self) -> bool {
+        match self.container {
+            Container::Mp4 => self.clocks.iter().all(|clock| !clock.beats.is_empty()),
+            _ => true,
+        }
+    }
+}
+
 /// Looks at an input of sound or picture. Blocks.
 pub(super) fn open(input: &Input, halt: &AtomicBool) -> Result<Source, EngineError> {
     let mut file = File::open(&input.path).map_err(EngineError::disk)?;

@@ -164,11 +164,37 @@ impl Bench {
             subtitle_form: self.form,
             extension_wish: self.wish.clone(),
         };
-        let muxed = super::run(&plan).await?;
+        let muxed = super::run(&plan, None).await?;
         // Nothing is left but the result and what goes beside it.
         let left = std::fs::read_dir(&work).unwrap().count();
         assert_eq!(left, 1 + muxed.sidecars.len());
+        self.same_while_it_comes(&plan, &muxed).await;
         Ok((muxed, output))
+    }
+
+    /// Made while its inputs grow, a film is the same to the last byte, where that can be done at all.
+    async fn same_while_it_comes(&self, plan: &Plan<'_>, wanted: &Muxed) {
+        let work = tempfile::tempdir().unwrap();
+        let output = work.path().join("result");
+        let wish = self.wish.clone();
+        let mut own = Plan { work: work.path(), output: &output, extension_wish: wish, ..*plan };
+        let Some(ahead) = Ahead::begin(&own).await.unwrap() else { return };
+        let sizes: Vec<u64> = self.inputs.iter().map(|input| input.sections[0].bytes.end).collect();
+        for share in 1..=20 {
+            for (number, size) in sizes.iter().enumerate() {
+                ahead.grown(number, size * share / 20);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Other containers are also checked by ffmpeg, and get a random number each time.
+        let boxes = matches!(wanted.extension, "mp4" | "m4a");
+        if boxes {
+            own.ffmpeg = Path::new("/made/anew");
+        }
+        assert_eq!(&super::run(&own, Some(ahead)).await.unwrap(), wanted);
+        if boxes {
+            assert!(std::fs::read(&output).unwrap() == std::fs::read(plan.output).unwrap());
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_media::filename;
 
 use super::Ready;
+use super::ahead::Ahead;
 use super::recorder::Recorder;
 use crate::digest::{self, Expected, Stated};
 use crate::journal::{FinishedState, Lost, State, StreamState, TrackState};
@@ -27,6 +28,7 @@ pub(super) async fn run(
     ready: Ready,
     recorder: Arc<Recorder>,
     note: Option<String>,
+    ahead: Option<Ahead>,
     stop: &CancellationToken,
 ) -> Result<Finished, EngineError> {
     let state = recorder.state();
@@ -35,32 +37,21 @@ pub(super) async fn run(
         return Err(nothing);
     }
     let lacks = lacks(&state, note);
-    let inputs = inputs(&ready, &state, &recorder, job.wishes.holes);
-    let (work, result, filename) = (recorder.work()?, recorder.result(), recorder.filename());
-    let output = work.join("result");
-    let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
-    let source_url = page.and_then(|(_, page)| url::Url::parse(page).ok());
-    let source_url = without_query(source_url.as_ref().unwrap_or(&job.source.url));
-    let plan = mux::Plan {
-        ffmpeg: &ready.ffmpeg,
-        inputs: &inputs,
-        work: &work,
-        output: &output,
-        title: job.title.as_deref().or(ready.title.as_deref()),
-        source_url: Some(&source_url),
-        audio_only: ready.audio_only,
-        has_picture: ready.has_picture,
-        subtitle_form: job.wishes.subtitle_form,
-        // Of the name that was asked for: that of the partial is a guess.
-        extension_wish: job.filename.as_deref().and_then(filename::extension).as_deref().map(str::to_owned),
+    let (result, filename) = (recorder.result(), recorder.filename());
+    let (ahead, work) = match ahead {
+        Some(ahead) => (Some(ahead.film), ahead.work),
+        None => (None, recorder.work()?),
     };
+    let film = Film::of(job, &ready, &recorder, work);
+    let output = film.output.clone();
+    let plan = film.plan(job, &ready);
     // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
     let muxed = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(EngineError::Stopped),
         muxed = async {
             let wanted = sums::expected(net, job, &filename).await?;
-            mux::run(&plan).await.map(|muxed| (muxed, wanted))
+            mux::run(&plan, ahead).await.map(|muxed| (muxed, wanted))
         } => muxed,
     };
     let (mut muxed, wanted) = match muxed {
@@ -78,6 +69,50 @@ pub(super) async fn run(
         conclude(recorder, &result, &ready, &muxed, wanted.as_ref(), lacks)
     });
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
+}
+
+/// What a stream becomes.
+pub(super) struct Film {
+    inputs: Vec<Input>,
+    /// For what is made on the way.
+    pub(super) work: PathBuf,
+    output: PathBuf,
+    source_url: String,
+}
+
+impl Film {
+    /// Of what is there of its tracks, made in a folder of its own.
+    pub(super) fn of(job: &Job, ready: &Ready, recorder: &Recorder, work: PathBuf) -> Self {
+        let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
+        let source_url = page.and_then(|(_, page)| url::Url::parse(page).ok());
+        Self {
+            inputs: inputs(ready, &recorder.state(), recorder, job.wishes.holes),
+            output: work.join("result"),
+            work,
+            source_url: without_query(source_url.as_ref().unwrap_or(&job.source.url)),
+        }
+    }
+
+    pub(super) fn plan<'a>(&'a self, job: &'a Job, ready: &'a Ready) -> mux::Plan<'a> {
+        mux::Plan {
+            ffmpeg: &ready.ffmpeg,
+            inputs: &self.inputs,
+            work: &self.work,
+            output: &self.output,
+            title: job.title.as_deref().or(ready.title.as_deref()),
+            source_url: Some(&self.source_url),
+            audio_only: ready.audio_only,
+            has_picture: ready.has_picture,
+            subtitle_form: job.wishes.subtitle_form,
+            // Of the name that was asked for: that of the partial is a guess.
+            extension_wish: job
+                .filename
+                .as_deref()
+                .and_then(filename::extension)
+                .as_deref()
+                .map(str::to_owned),
+        }
+    }
 }
 
 fn nothing_left(state: &StreamState) -> EngineError {

@@ -38,7 +38,7 @@ pub(crate) async fn keep(
         let cut = Part::open(&recorder.path(number)).and_then(|file| file.set_len(bytes));
         cut.map_err(EngineError::disk)?;
     }
-    finish::run(net, job, ready, recorder, None, stop).await
+    finish::run(net, job, ready, recorder, None, None, stop).await
 }
 
 impl Ready {

@@ -5,6 +5,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
+
 use crate::EngineError;
 use crate::journal::{self, Break, Lost, Mark, Seen, State, StreamState, TrackState};
 use crate::part::Part;
@@ -22,6 +24,16 @@ struct Inner {
     state: StreamState,
     /// For each track the initialisation section of the run that has begun: on the disk for good with its first segment.
     begun: Vec<Option<Option<String>>>,
+    /// Who is told of every segment.
+    follower: Option<mpsc::UnboundedSender<Grown>>,
+}
+
+/// How far a track has come.
+pub(crate) struct Grown {
+    pub(crate) track: usize,
+    /// Playing time, lost segments included.
+    pub(crate) us: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One segment that has been dealt with.
@@ -55,7 +67,7 @@ impl Recorder {
             }
         }
         let begun = vec![None; state.tracks.len()];
-        let recorder = Self(Mutex::new(Inner { part, state, begun }));
+        let recorder = Self(Mutex::new(Inner { part, state, begun, follower: None }));
         // Recognisable from the first moment on.
         recorder.journal()?;
         Ok(recorder)
@@ -141,8 +153,27 @@ impl Recorder {
             if let Some(seen) = &written.seen {
                 mark.seen = seen.clone();
             }
+            let grown = Grown { track: number, us: mark.us, bytes: mark.bytes };
+            // Who does not listen any more needs not know.
+            inner.follower.as_ref().map(|follower| follower.send(grown));
         }
         self.journal()
+    }
+
+    /// Tells of every segment from now on, what is there already to begin with.
+    pub(crate) fn follow(&self) -> mpsc::UnboundedReceiver<Grown> {
+        let (follower, growth) = mpsc::unbounded_channel();
+        let mut inner = self.lock();
+        for (track, state) in inner.state.tracks.iter().enumerate() {
+            let _ = follower.send(Grown { track, us: state.written.us, bytes: state.written.bytes });
+        }
+        inner.follower = Some(follower);
+        growth
+    }
+
+    /// Tells nobody any more: nothing follows.
+    pub(crate) fn settled(&self) {
+        self.lock().follower = None;
     }
 
     /// Everything written so far of a track is on the disk for good.
