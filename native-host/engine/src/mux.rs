@@ -41,7 +41,7 @@ use crate::{EngineError, SubtitleForm};
 use arguments::{Selected, Text};
 use container::Output;
 use source::Source;
-use timeline::{Clock, Piece, Shift};
+use timeline::{Clock, Shift, Stretch};
 
 /// What a track of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +186,7 @@ struct Looked<'a> {
     /// Of `media`.
     sources: Vec<Source>,
     /// Of `media`, and then of `texts`.
-    pieces: Vec<Vec<Piece>>,
+    stretches: Vec<Vec<Stretch>>,
     shifts: Vec<Vec<Shift>>,
 }
 
@@ -200,12 +200,12 @@ async fn look<'a>(plan: &Plan<'a>, halt: &Halt) -> Result<Looked<'a>, EngineErro
         sources.push(blocking(halt, move |halt| source::open(&input, halt)).await?);
     }
     let live = media.iter().any(|input| input.timing.live);
-    let of_media = media.iter().zip(&sources).map(|(input, source)| pieces(input, &source.clocks));
+    let of_media = media.iter().zip(&sources).map(|(input, source)| stretches(input, &source.clocks));
     // Text has no clock of its own: it is placed by the manifest, and then by what is written in it.
-    let of_text = texts.iter().map(|input| pieces(input, &vec![Clock::default(); input.sections.len()]));
-    let pieces: Vec<Vec<Piece>> = of_media.chain(of_text).collect();
-    let shifts = timeline::place(&pieces, live);
-    Ok(Looked { media, texts, sources, pieces, shifts })
+    let of_text = texts.iter().map(|input| stretches(input, &vec![Clock::default(); input.sections.len()]));
+    let stretches: Vec<Vec<Stretch>> = of_media.chain(of_text).collect();
+    let shifts = timeline::place(&stretches, live);
+    Ok(Looked { media, texts, sources, stretches, shifts })
 }
 
 impl Looked<'_> {
@@ -214,7 +214,7 @@ impl Looked<'_> {
         join::Task {
             input: self.media[number].clone(),
             source: self.sources[number].clone(),
-            pieces: self.pieces[number].clone(),
+            stretches: self.stretches[number].clone(),
             shifts: self.shifts[number].clone(),
             stem: plan.work.join(format!("joined{number}")),
         }
@@ -224,7 +224,7 @@ impl Looked<'_> {
     fn as_it_comes(&self, plan: &Plan<'_>) -> Result<Option<Vec<std::ffi::OsString>>, EngineError> {
         let mut ready = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
-            if join::way(source, &self.pieces[number])? != join::Way::AsIs || !source.is_in_order() {
+            if join::way(source, &self.stretches[number])? != join::Way::AsIs || !source.is_in_order() {
                 return Ok(None);
             }
             ready.push(self.task(plan, number).as_is());
@@ -233,7 +233,7 @@ impl Looked<'_> {
         if !self.texts.is_empty() {
             return Ok(None);
         }
-        let selected = arguments::select(plan, &self.media, &self.pieces, &ready)?;
+        let selected = arguments::select(plan, &self.media, &self.stretches, &ready)?;
         let output = output_for(plan, &selected);
         Ok(Some(arguments::of(plan, &self.media, &ready, &selected, &[], output)))
     }
@@ -246,22 +246,22 @@ pub(crate) async fn run(plan: &Plan<'_>, ahead: Option<Ahead>) -> Result<Muxed, 
     let mut ready = Vec::new();
     for (number, source) in looked.sources.iter().enumerate() {
         let task = looked.task(plan, number);
-        ready.push(match join::way(source, &task.pieces)? {
+        ready.push(match join::way(source, &task.stretches)? {
             join::Way::Converted => task.convert(plan.ffmpeg, &halt).await?,
             way => blocking(&halt, move |halt| task.join(way, halt)).await?,
         });
     }
-    let Looked { media, texts, sources, pieces, shifts } = looked;
-    let selected = arguments::select(plan, &media, &pieces, &ready)?;
+    let Looked { media, texts, sources, stretches, shifts } = looked;
+    let selected = arguments::select(plan, &media, &stretches, &ready)?;
     let output = output_for(plan, &selected);
-    let zero_us = arguments::zero(&selected, &pieces, &shifts);
+    let zero_us = arguments::zero(&selected, &stretches, &shifts);
     let mut cues = Vec::new();
     for (number, input) in texts.iter().enumerate() {
         let at = media.len() + number;
-        let (input, pieces, shifts) = ((*input).clone(), pieces.clone(), shifts.clone());
+        let (input, stretches, shifts) = ((*input).clone(), stretches.clone(), shifts.clone());
         let read = blocking(&halt, move |halt| {
-            let film = subtitles::Film { main: &pieces[0], main_shifts: &shifts[0], zero_us };
-            subtitles::read(&input, &pieces[at], &shifts[at], &film, halt)
+            let film = subtitles::Film { main: &stretches[0], main_shifts: &shifts[0], zero_us };
+            subtitles::read(&input, &stretches[at], &shifts[at], &film, halt)
         });
         cues.push(read.await?);
     }
@@ -291,7 +291,7 @@ pub(crate) async fn run(plan: &Plan<'_>, ahead: Option<Ahead>) -> Result<Muxed, 
         plan,
         media: &media,
         sources: &sources,
-        pieces: &pieces,
+        stretches: &stretches,
         shifts: &shifts,
         zero_us,
         selected: &selected,
@@ -330,16 +330,16 @@ fn text_files<'a>(
     Ok((embedded, Vec::new()))
 }
 
-fn pieces(input: &Input, clocks: &[Clock]) -> Vec<Piece> {
+fn stretches(input: &Input, clocks: &[Clock]) -> Vec<Stretch> {
     let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
-    let pieces = input.sections.iter().zip(clocks).map(|(section, clock)| Piece {
+    let stretches = input.sections.iter().zip(clocks).map(|(section, clock)| Stretch {
         start_us: us(section.start),
         span_us: us(section.duration),
         new_clock: section.new_clock,
         given_us: section.shift_us,
         clock: clock.clone(),
     });
-    pieces.collect()
+    stretches.collect()
 }
 
 /// Tells blocking work that nobody waits for it any more.

@@ -13,7 +13,7 @@ use weir_media::language;
 use super::container::{Container, Output};
 use super::join::Ready;
 use super::source::{Stream, unsupported};
-use super::timeline::{Piece, Shift};
+use super::timeline::{Shift, Stretch};
 use super::{Input, Plan, TrackKind, ffmpeg};
 use crate::EngineError;
 
@@ -36,18 +36,18 @@ pub(super) struct Selected {
 pub(super) fn select(
     plan: &Plan<'_>,
     media: &[&Input],
-    pieces: &[Vec<Piece>],
+    stretches: &[Vec<Stretch>],
     ready: &[Ready],
 ) -> Result<Vec<Selected>, EngineError> {
     let first_of = |input: usize, kind: CodecKind| {
         let file = ready.get(input)?;
         let stream = file.streams.iter().find(|stream| stream.codec.kind() == kind)?.clone();
         let sound_changes = kind == CodecKind::Audio && file.sound_changes;
-        let without = |piece: &&Piece| {
-            let beats = &piece.clock.beats;
+        let without = |stretch: &&Stretch| {
+            let beats = &stretch.clock.beats;
             !beats.is_empty() && !beats.iter().any(|beat| beat.kind == kind)
         };
-        let quiet_us: i64 = pieces.get(input)?.iter().filter(without).map(|piece| piece.span_us).sum();
+        let quiet_us: i64 = stretches.get(input)?.iter().filter(without).map(|stretch| stretch.span_us).sum();
         let quiet = Duration::from_micros(u64::try_from(quiet_us).unwrap_or_default());
         Some(Selected { input, stream, kind, sound_changes, quiet })
     };
@@ -72,10 +72,10 @@ pub(super) fn select(
 }
 
 /// The moment on the common clock at which the film begins: the earliest time in it, which ffmpeg moves to zero.
-pub(super) fn zero(selected: &[Selected], pieces: &[Vec<Piece>], shifts: &[Vec<Shift>]) -> i64 {
+pub(super) fn zero(selected: &[Selected], stretches: &[Vec<Stretch>], shifts: &[Vec<Shift>]) -> i64 {
     let begins = selected.iter().filter_map(|one| {
-        let (piece, shift) = (pieces.get(one.input)?.first()?, shifts.get(one.input)?.first()?);
-        let beats = &piece.clock.beats;
+        let (stretch, shift) = (stretches.get(one.input)?.first()?, shifts.get(one.input)?.first()?);
+        let beats = &stretch.clock.beats;
         let beat = beats.iter().find(|beat| beat.id == one.stream.id).or(beats.first());
         // What says no time begins at zero, and is moved as a whole.
         Some(beat.map_or(shift.base_us, |beat| beat.first_us + shift.of(beat.id)))

@@ -15,7 +15,7 @@ use super::holes;
 use super::listing::List;
 use super::meter::Track;
 use super::source::Source;
-use super::timeline::{Piece, Shift};
+use super::timeline::{Shift, Stretch};
 use super::{Halt, Input, Plan, Timing, ffmpeg};
 use crate::{EngineError, mp4};
 
@@ -27,7 +27,7 @@ pub(super) struct Film<'a> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) media: &'a [&'a Input],
     pub(super) sources: &'a [Source],
-    pub(super) pieces: &'a [Vec<Piece>],
+    pub(super) stretches: &'a [Vec<Stretch>],
     pub(super) shifts: &'a [Vec<Shift>],
     /// The moment of the common clock at which it begins.
     pub(super) zero_us: i64,
@@ -124,9 +124,9 @@ impl Film<'_> {
     }
 
     fn borders(&self, one: &Selected) -> Vec<Duration> {
-        let sections = self.pieces[one.input].iter().zip(&self.shifts[one.input]).skip(1);
-        let begins = sections.filter(|(piece, _)| piece.new_clock).filter_map(|(piece, shift)| {
-            let beat = piece.clock.beats.iter().find(|beat| beat.kind == one.kind)?;
+        let sections = self.stretches[one.input].iter().zip(&self.shifts[one.input]).skip(1);
+        let begins = sections.filter(|(stretch, _)| stretch.new_clock).filter_map(|(stretch, shift)| {
+            let beat = stretch.clock.beats.iter().find(|beat| beat.kind == one.kind)?;
             u64::try_from(beat.first_us.saturating_add(shift.of(beat.id)).saturating_sub(self.zero_us)).ok()
         });
         begins.map(Duration::from_micros).collect()

@@ -15,7 +15,7 @@ use weir_media::{packed, ts};
 
 use super::container::Container;
 use super::source::{self, Source, Stream, go_on, unsupported};
-use super::timeline::{Beat, Piece, Shift, waiting};
+use super::timeline::{Beat, Shift, Stretch, waiting};
 use super::{Input, Section, ffmpeg};
 use crate::EngineError;
 
@@ -53,10 +53,10 @@ pub(super) enum Way {
 }
 
 /// Decides how.
-pub(super) fn way(source: &Source, pieces: &[Piece]) -> Result<Way, EngineError> {
-    let single = pieces.len() <= 1;
+pub(super) fn way(source: &Source, stretches: &[Stretch]) -> Result<Way, EngineError> {
+    let single = stretches.len() <= 1;
     match source.container {
-        Container::Ts if single && !pieces.first().is_some_and(Piece::turns) => Ok(Way::AsIs),
+        Container::Ts if single && !stretches.first().is_some_and(Stretch::turns) => Ok(Way::AsIs),
         Container::Ts => Ok(Way::Packets),
         Container::Mp4 | Container::WebM if single => Ok(Way::AsIs),
         Container::Mp4 => way_of_fragments(source),
@@ -97,7 +97,7 @@ fn same_but(a: &[codec::Track], b: &[codec::Track], lenient: impl Fn(&Codec) -> 
 pub(super) struct Task {
     pub(super) input: Input,
     pub(super) source: Source,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) stretches: Vec<Stretch>,
     pub(super) shifts: Vec<Shift>,
     /// Where the joined file goes, without extension.
     pub(super) stem: PathBuf,
@@ -134,7 +134,7 @@ impl Task {
         match way {
             Way::AsIs | Way::Converted => Ok(self.as_is()),
             Way::Bytes => {
-                let begins = self.pieces.first().and_then(|piece| piece.clock.beats.first());
+                let begins = self.stretches.first().and_then(|stretch| stretch.clock.beats.first());
                 let mut ready = self.made("packed", self.source.container);
                 ready.offset_us = self.as_is().offset_us + begins.map_or(0, |beat| beat.first_us);
                 let whole = self.input.sections.first().map_or(0..0, |section| section.bytes.clone());
@@ -143,14 +143,15 @@ impl Task {
             }
             Way::Packets => {
                 let ready = self.made("ts", Container::Ts);
-                let parts: Vec<Part<'_>> = (self.input.sections.iter().zip(&self.pieces).zip(&self.shifts))
-                    .map(|((section, piece), shift)| Part {
-                        path: &self.input.path,
-                        bytes: section.bytes.clone(),
-                        beats: &piece.clock.beats,
-                        shift: shift.clone(),
-                    })
-                    .collect();
+                let parts: Vec<Part<'_>> =
+                    (self.input.sections.iter().zip(&self.stretches).zip(&self.shifts))
+                        .map(|((section, stretch), shift)| Part {
+                            path: &self.input.path,
+                            bytes: section.bytes.clone(),
+                            beats: &stretch.clock.beats,
+                            shift: shift.clone(),
+                        })
+                        .collect();
                 packets(&parts, &self.source.streams, &self.source.tables, &ready.path, halt)?;
                 Ok(Ready { changes: true, ..ready })
             }
@@ -245,9 +246,9 @@ impl Task {
             made.push((part, 0..size));
         }
         let ready = self.made("ts", Container::Ts);
-        let (pieces, shifts, path) = (self.pieces.clone(), self.shifts.clone(), ready.path.clone());
+        let (stretches, shifts, path) = (self.stretches.clone(), self.shifts.clone(), ready.path.clone());
         let (streams, sound_changes) = super::blocking(halt, move |halt| {
-            let outcome = converted(&made, &pieces, &shifts, &path, halt);
+            let outcome = converted(&made, &stretches, &shifts, &path, halt);
             for (part, _) in &made {
                 let _ = std::fs::remove_file(part);
             }
@@ -285,7 +286,7 @@ fn packets(
     for part in parts {
         retime.begin(routes(part, streams)?);
         let mut from = source::reopen(part.path)?;
-        let mut out = Vec::with_capacity(source::CHUNK);
+        let mut out = Vec::with_capacity(source::BUFFER);
         source::packets(&mut from, &part.bytes, halt, |buffer, last| {
             out.clear();
             let used = retime.feed(buffer, last, &mut out);
@@ -325,7 +326,7 @@ fn routes(part: &Part<'_>, streams: &[Stream]) -> Result<Vec<ts::Route>, EngineE
 /// was to go, and the rest with it.
 fn converted(
     parts: &[(PathBuf, Range<u64>)],
-    pieces: &[Piece],
+    stretches: &[Stretch],
     shifts: &[Shift],
     path: &Path,
     halt: &AtomicBool,
@@ -349,10 +350,11 @@ fn converted(
     sounds.dedup();
     let mut runs: Vec<Part<'_>> = Vec::new();
     let mut last = None;
-    for (((part, bytes), source), (piece, shift)) in parts.iter().zip(&looked).zip(pieces.iter().zip(shifts))
+    for (((part, bytes), source), (stretch, shift)) in
+        parts.iter().zip(&looked).zip(stretches.iter().zip(shifts))
     {
         let Some(clock) = source.clocks.first() else { continue };
-        let base = match (piece.clock.lead(), clock.lead()) {
+        let base = match (stretch.clock.lead(), clock.lead()) {
             (Some(before), Some(now)) => before.first_us + shift.base_us - now.first_us,
             (None, Some(now)) => shift.base_us - now.first_us,
             (_, None) => continue,
@@ -410,21 +412,21 @@ fn without_tags(path: &Path, bytes: &Range<u64>, to: &Path, halt: &AtomicBool) -
     let mut at = bytes.start;
     while at < bytes.end {
         go_on(halt)?;
-        let chunk = source::read_at(&mut from, at, (bytes.end - at).min(source::CHUNK as u64))
+        let read = source::read_at(&mut from, at, (bytes.end - at).min(source::BUFFER as u64))
             .map_err(EngineError::disk)?;
-        if chunk.is_empty() {
+        if read.is_empty() {
             break;
         }
-        let last = at + chunk.len() as u64 >= bytes.end;
-        match packed::next_tag(&chunk) {
+        let last = at + read.len() as u64 >= bytes.end;
+        match packed::next_tag(&read) {
             Some((place, length)) => {
-                to.write_all(&chunk[..place]).map_err(EngineError::disk)?;
+                to.write_all(&read[..place]).map_err(EngineError::disk)?;
                 at += (place + length) as u64;
             }
             None => {
                 // A tag may begin at the very end.
-                let keep = if last || chunk.len() <= HEAD { chunk.len() } else { chunk.len() - HEAD };
-                to.write_all(&chunk[..keep]).map_err(EngineError::disk)?;
+                let keep = if last || read.len() <= HEAD { read.len() } else { read.len() - HEAD };
+                to.write_all(&read[..keep]).map_err(EngineError::disk)?;
                 at += keep as u64;
             }
         }

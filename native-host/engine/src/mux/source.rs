@@ -21,7 +21,7 @@ use crate::EngineError;
 /// Bytes looked at to tell a container.
 const SNIFFED: u64 = 4096;
 /// Bytes read at a time, a whole number of packets.
-pub(super) const CHUNK: usize = 5000 * ts::PACKET;
+pub(super) const BUFFER: usize = 5000 * ts::PACKET;
 /// How far a stream of a single section is looked for.
 const MAX_HEAD: u64 = 64 * 1024 * 1024;
 /// Largest box that is read whole: an index of fragments or an initialisation section.
@@ -108,17 +108,17 @@ pub(super) fn packets(
 ) -> Result<(), EngineError> {
     file.seek(SeekFrom::Start(range.start)).map_err(EngineError::disk)?;
     let mut rest = file.take(range.end.saturating_sub(range.start));
-    let mut buffer = Vec::with_capacity(2 * CHUNK);
+    let mut buffer = Vec::with_capacity(2 * BUFFER);
     loop {
         go_on(halt)?;
         let before = buffer.len();
-        (&mut rest).take(CHUNK as u64).read_to_end(&mut buffer).map_err(EngineError::disk)?;
+        (&mut rest).take(BUFFER as u64).read_to_end(&mut buffer).map_err(EngineError::disk)?;
         let last = buffer.len() == before;
         let mut at = 0;
         while let Some(skip) = ts::align(&buffer[at..]) {
             at += skip;
-            // Nothing is gained by waiting when a whole chunk waits already.
-            let all = last || buffer.len() - at > CHUNK;
+            // Nothing is gained by waiting when a whole buffer waits already.
+            let all = last || buffer.len() - at > BUFFER;
             let (used, more) = take(&mut buffer[at..], all)?;
             if !more {
                 return Ok(());

@@ -13,7 +13,7 @@ use weir_media::subtitle::{self, Cue, boxed, ttml, webvtt};
 use weir_media::ts::CLOCK;
 
 use super::source::{self, unsupported};
-use super::timeline::{Clock, Piece, Shift, turned};
+use super::timeline::{Clock, Shift, Stretch, turned};
 use super::{Input, Sidecar};
 use crate::{EngineError, SubtitleForm};
 
@@ -37,16 +37,16 @@ struct Written {
 
 /// The clock of the film, as far as text needs it.
 pub(super) struct Film<'a> {
-    pub(super) main: &'a [Piece],
+    pub(super) main: &'a [Stretch],
     pub(super) main_shifts: &'a [Shift],
     /// The moment on the common clock at which the film begins.
     pub(super) zero_us: i64,
 }
 
-/// Reads a track of text. `pieces` and `shifts` are its sections as the timeline has them. Blocks.
+/// Reads a track of text. `stretches` and `shifts` are its sections as the timeline has them. Blocks.
 pub(super) fn read(
     input: &Input,
-    pieces: &[Piece],
+    stretches: &[Stretch],
     shifts: &[Shift],
     film: &Film<'_>,
     halt: &AtomicBool,
@@ -54,7 +54,7 @@ pub(super) fn read(
     let mut file = source::reopen(&input.path)?;
     let mut tracks = Vec::new();
     let mut cues = Vec::new();
-    for (section, (piece, shift)) in input.sections.iter().zip(pieces.iter().zip(shifts)) {
+    for (section, (stretch, shift)) in input.sections.iter().zip(stretches.iter().zip(shifts)) {
         let size = section.bytes.end.saturating_sub(section.bytes.start);
         if size > MAX_TEXT {
             return Err(cannot(input, "they are too large"));
@@ -69,7 +69,7 @@ pub(super) fn read(
             let bytes = source::read_at(&mut file, section.bytes.start, size).map_err(EngineError::disk)?;
             from_text(input, &String::from_utf8_lossy(&bytes))?
         };
-        cues.extend(on_film(written, piece, shift, film));
+        cues.extend(on_film(written, stretch, shift, film));
     }
     cues.retain(|cue| cue.end_us > 0);
     for cue in &mut cues {
@@ -99,9 +99,9 @@ fn from_text(input: &Input, text: &str) -> Result<Written, EngineError> {
         return Err(cannot(input, "they are neither WebVTT nor TTML"));
     }
     let mut written = Written::default();
-    for chunk in webvtt::chunks(trimmed) {
-        for cue in chunk.cues {
-            let mapped = chunk.map.map(|(local, media)| cue.start_us - local + media * 1_000_000 / CLOCK);
+    for document in webvtt::documents(trimmed) {
+        for cue in document.cues {
+            let mapped = document.map.map(|(local, media)| cue.start_us - local + media * 1_000_000 / CLOCK);
             written.mapped.push(mapped);
             written.cues.push(cue);
         }
@@ -212,22 +212,22 @@ fn add_samples(
 }
 
 /// Brings a section's cues to the clock of the film.
-fn on_film(written: Written, piece: &Piece, shift: &Shift, film: &Film<'_>) -> Vec<Cue> {
+fn on_film(written: Written, stretch: &Stretch, shift: &Shift, film: &Film<'_>) -> Vec<Cue> {
     let Written { cues, mapped, is_media_time } = written;
-    if piece.given_us.is_some() {
+    if stretch.given_us.is_some() {
         return moved(&cues, |cue, _| cue.start_us + shift.base_us - film.zero_us);
     }
-    let at = super::timeline::partner(piece, film.main);
+    let at = super::timeline::partner(stretch, film.main);
     let (main, main_shift) = match at {
         Some(at) => (&film.main[at], &film.main_shifts[at]),
         None => return moved(&cues, |cue, _| cue.start_us),
     };
     // Where the manifest has this section in the film.
     let section = shift.base_us - film.zero_us;
-    let range = section - SLACK_US..section + piece.span_us + SLACK_US;
+    let range = section - SLACK_US..section + stretch.span_us + SLACK_US;
     let clock = Clock { beats: Vec::new(), turns: main.clock.turns };
     let by_clock = |media: i64| {
-        let near = section + piece.span_us / 2 + film.zero_us;
+        let near = section + stretch.span_us / 2 + film.zero_us;
         media + turned(&clock, media, main_shift.base_us, near) - film.zero_us
     };
     let says = mapped.iter().any(Option::is_some) || is_media_time;
@@ -235,7 +235,7 @@ fn on_film(written: Written, piece: &Piece, shift: &Shift, film: &Film<'_>) -> V
         // By the map; without one the text's own time is that of the media (RFC 8216 section 3.5).
         moved(&cues, |cue, number| by_clock(mapped.get(number).copied().flatten().unwrap_or(cue.start_us))),
         // Servers also count from the beginning of the film, or of the section.
-        moved(&cues, |cue, _| cue.start_us - piece_origin(film)),
+        moved(&cues, |cue, _| cue.start_us - film_origin(film)),
         moved(&cues, |cue, _| cue.start_us + section),
     ];
     let score = |cues: &[Cue]| cues.iter().filter(|cue| range.contains(&cue.start_us)).count();
@@ -258,8 +258,8 @@ fn on_film(written: Written, piece: &Piece, shift: &Shift, film: &Film<'_>) -> V
 }
 
 /// The beginning of the film in the time of a text that counts from there.
-fn piece_origin(film: &Film<'_>) -> i64 {
-    film.main.first().map_or(0, |piece| piece.start_us)
+fn film_origin(film: &Film<'_>) -> i64 {
+    film.main.first().map_or(0, |stretch| stretch.start_us)
 }
 
 fn moved(cues: &[Cue], start: impl Fn(&Cue, usize) -> i64) -> Vec<Cue> {

@@ -559,7 +559,7 @@ async fn periods_go_where_their_manifest_says() {
     let (muxed, result) = bench.run().await.unwrap();
     assert_joined(&result, &["a.mp4", "b.mp4"].map(|name| bench.path().join(name)), 5.0);
     let text = std::fs::read_to_string(&muxed.sidecars[0].path).unwrap();
-    let chunks = weir_media::subtitle::webvtt::chunks(&text);
-    let starts: Vec<f64> = chunks[0].cues.iter().map(|cue| cue.start_us as f64 / 1e6).collect();
+    let documents = weir_media::subtitle::webvtt::documents(&text);
+    let starts: Vec<f64> = documents[0].cues.iter().map(|cue| cue.start_us as f64 / 1e6).collect();
     assert!((starts[0] - 1.0).abs() < 0.1 && (starts[1] - 4.0).abs() < 0.1, "{starts:?}");
 }

@@ -55,7 +55,7 @@ impl Clock {
 
 /// A section as the manifest and its own clock see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Stretch {
     /// By the manifest.
     pub(super) start_us: i64,
     /// By the manifest, holes inside it included.
@@ -67,7 +67,7 @@ pub(super) struct Piece {
     pub(super) clock: Clock,
 }
 
-impl Piece {
+impl Stretch {
     /// The clock begins anew within this section, or nearly so.
     pub(super) fn turns(&self) -> bool {
         let begins = self.clock.first();
@@ -98,7 +98,7 @@ impl Shift {
 }
 
 /// Places the sections of all tracks, the main one first. Afterwards nothing is before zero.
-pub(super) fn place(tracks: &[Vec<Piece>], live: bool) -> Vec<Vec<Shift>> {
+pub(super) fn place(tracks: &[Vec<Stretch>], live: bool) -> Vec<Vec<Shift>> {
     let Some((main, others)) = tracks.split_first() else { return Vec::new() };
     let mut placed = vec![place_main(main)];
     for track in others {
@@ -106,8 +106,8 @@ pub(super) fn place(tracks: &[Vec<Piece>], live: bool) -> Vec<Vec<Shift>> {
         placed.push(shifts);
     }
     let begins = tracks.iter().zip(&placed).flat_map(|(track, shifts)| track.iter().zip(shifts));
-    let earliest = begins.flat_map(|(piece, shift)| {
-        piece.clock.beats.iter().map(|beat| beat.first_us.saturating_add(shift.of(beat.id)))
+    let earliest = begins.flat_map(|(stretch, shift)| {
+        stretch.clock.beats.iter().map(|beat| beat.first_us.saturating_add(shift.of(beat.id)))
     });
     let base = earliest.min().map_or(0, |earliest| (-earliest).max(0));
     if base > 0 {
@@ -129,77 +129,78 @@ pub(super) fn turned(clock: &Clock, first: i64, shift: i64, wanted: i64) -> i64 
 }
 
 /// A film during which the clock turns begins at zero instead: programs see a turn at different moments.
-fn away_from_turn(piece: &Piece, first: i64) -> i64 {
-    if piece.turns() { -first } else { 0 }
+fn away_from_turn(stretch: &Stretch, first: i64) -> i64 {
+    if stretch.turns() { -first } else { 0 }
 }
 
-fn place_main(pieces: &[Piece]) -> Vec<Shift> {
+fn place_main(stretches: &[Stretch]) -> Vec<Shift> {
     let mut shifts: Vec<Shift> = Vec::new();
-    for (number, piece) in pieces.iter().enumerate() {
-        let before = number.checked_sub(1).map(|before| (&pieces[before], &shifts[before]));
-        let base = match (piece.given_us, piece.clock.lead(), before) {
+    for (number, stretch) in stretches.iter().enumerate() {
+        let before = number.checked_sub(1).map(|before| (&stretches[before], &shifts[before]));
+        let base = match (stretch.given_us, stretch.clock.lead(), before) {
             (Some(given), lead, _) => {
-                lead.map_or(given, |lead| turned(&piece.clock, lead.first_us, given, piece.start_us))
+                lead.map_or(given, |lead| turned(&stretch.clock, lead.first_us, given, stretch.start_us))
             }
-            (None, lead, None) => lead.map_or(0, |lead| away_from_turn(piece, lead.first_us)),
+            (None, lead, None) => lead.map_or(0, |lead| away_from_turn(stretch, lead.first_us)),
             (None, None, Some((_, last))) => last.base_us,
             (None, Some(lead), Some((last, last_shift))) => {
-                let hole = (piece.start_us - last.end_us()).max(0);
+                let hole = (stretch.start_us - last.end_us()).max(0);
                 let ended = last.clock.lead().map(|beat| beat.end_us + last_shift.of(beat.id));
                 let wanted = ended.unwrap_or(last.start_us) + hole;
-                let same = turned(&piece.clock, lead.first_us, last_shift.base_us, wanted);
+                let same = turned(&stretch.clock, lead.first_us, last_shift.base_us, wanted);
                 let natural = lead.first_us + same;
                 let goes_on = natural >= wanted - 1000 && natural <= wanted + GOES_ON_US;
-                let goes_on = goes_on || !piece.new_clock;
+                let goes_on = goes_on || !stretch.new_clock;
                 if goes_on { same } else { wanted - lead.first_us }
             }
         };
-        shifts.push(without_overlap(piece, base, before));
+        shifts.push(without_overlap(stretch, base, before));
     }
     shifts
 }
 
-fn place_other(pieces: &[Piece], main: &[Piece], main_shifts: &[Shift], live: bool) -> Vec<Shift> {
+fn place_other(stretches: &[Stretch], main: &[Stretch], main_shifts: &[Shift], live: bool) -> Vec<Shift> {
     let mut shifts: Vec<Shift> = Vec::new();
-    for (number, piece) in pieces.iter().enumerate() {
-        let before = number.checked_sub(1).map(|before| (&pieces[before], &shifts[before]));
-        let partner = partner(piece, main).map(|at| (&main[at], &main_shifts[at]));
+    for (number, stretch) in stretches.iter().enumerate() {
+        let before = number.checked_sub(1).map(|before| (&stretches[before], &shifts[before]));
+        let partner = partner(stretch, main).map(|at| (&main[at], &main_shifts[at]));
         // Where the manifest would have it.
         let expected = partner.and_then(|(main, shift)| {
             let begins = main.clock.lead().map(|beat| beat.first_us + shift.of(beat.id))?;
-            Some(begins + piece.start_us - main.start_us)
+            Some(begins + stretch.start_us - main.start_us)
         });
-        let base = match (piece.given_us, piece.clock.first(), partner) {
+        let base = match (stretch.given_us, stretch.clock.first(), partner) {
             (Some(given), first, _) => {
                 let given = given + partner.map_or(0, |(_, shift)| shift.pushed_us);
-                let expected = expected.unwrap_or(piece.start_us);
-                first.map_or(given, |first| turned(&piece.clock, first, given, expected))
+                let expected = expected.unwrap_or(stretch.start_us);
+                first.map_or(given, |first| turned(&stretch.clock, first, given, expected))
             }
             // Nothing says its time: it begins where the manifest says.
             (None, None, _) => expected.unwrap_or_default(),
             (None, Some(_), None) => 0,
             (None, Some(first), Some((_, shift))) => {
                 let expected = expected.unwrap_or(first + shift.base_us);
-                let shared = turned(&piece.clock, first, shift.base_us, expected);
+                let shared = turned(&stretch.clock, first, shift.base_us, expected);
                 let limit = if live { OWN_CLOCK_LIVE_US } else { OWN_CLOCK_US };
                 if (first + shared - expected).abs() > limit { expected - first } else { shared }
             }
         };
-        shifts.push(without_overlap(piece, base, before));
+        shifts.push(without_overlap(stretch, base, before));
     }
     shifts
 }
 
 /// The section of the main track that plays at the same time, mostly.
-pub(super) fn partner(piece: &Piece, main: &[Piece]) -> Option<usize> {
-    let common = |other: &Piece| piece.end_us().min(other.end_us()) - piece.start_us.max(other.start_us);
+pub(super) fn partner(stretch: &Stretch, main: &[Stretch]) -> Option<usize> {
+    let common =
+        |other: &Stretch| stretch.end_us().min(other.end_us()) - stretch.start_us.max(other.start_us);
     (0..main.len()).max_by_key(|at| (common(&main[*at]), std::cmp::Reverse(*at)))
 }
 
 /// Lets streams wait that would begin before the same one ended; when one would have to wait for long, all do.
-fn without_overlap(piece: &Piece, base: i64, before: Option<(&Piece, &Shift)>) -> Shift {
+fn without_overlap(stretch: &Stretch, base: i64, before: Option<(&Stretch, &Shift)>) -> Shift {
     let before = before.map(|(last, shift)| (&last.clock, shift));
-    let shift = waiting(&piece.clock, base, before);
+    let shift = waiting(&stretch.clock, base, before);
     let longest = shift.own.iter().map(|(_, own)| own - base).max().unwrap_or_default();
     if longest > ALONE_US {
         return Shift { base_us: base + longest, pushed_us: longest, own: Vec::new() };
@@ -235,10 +236,10 @@ mod tests {
         Beat { id, kind: codec.kind(), codec, first_us, end_us }
     }
 
-    fn piece(start: i64, span: i64, picture: (i64, i64), sound: Option<(i64, i64)>) -> Piece {
+    fn stretch(start: i64, span: i64, picture: (i64, i64), sound: Option<(i64, i64)>) -> Stretch {
         let beats = std::iter::once(beat(1, Codec::H264, picture))
             .chain(sound.map(|sound| beat(2, Codec::Aac, sound)));
-        Piece {
+        Stretch {
             start_us: start,
             span_us: span,
             new_clock: true,
@@ -250,9 +251,9 @@ mod tests {
     #[test]
     fn a_clock_that_begins_anew_goes_on_where_the_one_before_ended() {
         let track = vec![
-            piece(0, 4 * S, (10 * S, 14 * S), Some((10 * S, 14 * S + 10_000))),
-            piece(4 * S, 4 * S, (10 * S, 14 * S), Some((10 * S, 14 * S))),
-            piece(8 * S, 4 * S, (77 * S, 81 * S), Some((77 * S + 50_000, 81 * S))),
+            stretch(0, 4 * S, (10 * S, 14 * S), Some((10 * S, 14 * S + 10_000))),
+            stretch(4 * S, 4 * S, (10 * S, 14 * S), Some((10 * S, 14 * S))),
+            stretch(8 * S, 4 * S, (77 * S, 81 * S), Some((77 * S + 50_000, 81 * S))),
         ];
         let placed = place(&[track], false);
         assert_eq!(placed[0][0], Shift::default());
@@ -264,10 +265,10 @@ mod tests {
     #[test]
     fn a_clock_that_goes_on_is_left_alone() {
         let track = vec![
-            piece(0, 4 * S, (10 * S, 14 * S), None),
-            piece(4 * S, 4 * S, (14 * S + 40_000, 18 * S), None),
+            stretch(0, 4 * S, (10 * S, 14 * S), None),
+            stretch(4 * S, 4 * S, (14 * S + 40_000, 18 * S), None),
             // Beyond its turn.
-            piece(8 * S, 4 * S, (18 * S - TURN_US, 22 * S - TURN_US), None),
+            stretch(8 * S, 4 * S, (18 * S - TURN_US, 22 * S - TURN_US), None),
         ];
         let placed = place(&[track], false);
         assert_eq!(placed[0].iter().map(|shift| shift.base_us).collect::<Vec<_>>(), [0, 0, TURN_US]);
@@ -275,20 +276,21 @@ mod tests {
 
     #[test]
     fn a_hole_between_sections_stays() {
-        let track = vec![piece(0, 4 * S, (0, 4 * S), None), piece(10 * S, 4 * S, (50 * S, 54 * S), None)];
+        let track = vec![stretch(0, 4 * S, (0, 4 * S), None), stretch(10 * S, 4 * S, (50 * S, 54 * S), None)];
         assert_eq!(place(&[track], false)[0][1].base_us, -40 * S);
     }
 
     #[test]
     fn other_tracks_share_the_clock_of_the_main_one() {
-        let main = vec![piece(0, 4 * S, (10 * S, 14 * S), None), piece(4 * S, 4 * S, (2 * S, 6 * S), None)];
+        let main =
+            vec![stretch(0, 4 * S, (10 * S, 14 * S), None), stretch(4 * S, 4 * S, (2 * S, 6 * S), None)];
         let sound = |first: i64, second: i64| {
             vec![
-                piece(0, 4 * S, (first, first + 4 * S), None),
-                piece(4 * S, 4 * S, (second, second + 4 * S), None),
+                stretch(0, 4 * S, (first, first + 4 * S), None),
+                stretch(4 * S, 4 * S, (second, second + 4 * S), None),
             ]
         };
-        let shifts = |track: Vec<Piece>, live| {
+        let shifts = |track: Vec<Stretch>, live| {
             place(&[main.clone(), track], live)[1].iter().map(|shift| shift.base_us).collect::<Vec<_>>()
         };
         assert_eq!(shifts(sound(10 * S + 50_000, 2 * S + 60_000), false), [0, 12 * S]);
@@ -301,10 +303,10 @@ mod tests {
 
     #[test]
     fn what_the_manifest_gives_is_taken_and_nothing_is_before_zero() {
-        let given = |start: i64, first: i64, given: i64| Piece {
+        let given = |start: i64, first: i64, given: i64| Stretch {
             given_us: Some(given),
             clock: Clock { beats: vec![beat(1, Codec::H264, (first, first + 4 * S))], turns: false },
-            ..piece(start, 4 * S, (0, 0), None)
+            ..stretch(start, 4 * S, (0, 0), None)
         };
         let video = vec![given(0, 100 * S, -100 * S), given(4 * S, 7 * S, -3 * S)];
         let sound = vec![given(0, 49_980_000, -50 * S)];

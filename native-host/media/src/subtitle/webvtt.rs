@@ -7,7 +7,7 @@ use super::{Cue, tidy};
 
 /// One file of a run of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Chunk {
+pub struct Document {
     /// `X-TIMESTAMP-MAP`: a local time in microseconds, and the 90 kHz time of the media it is.
     pub map: Option<(i64, i64)>,
     /// Its cues, in local time.
@@ -27,38 +27,38 @@ fn is_header(line: &str) -> bool {
 
 /// Reads a run of files. Text without a header, as SubRip, is one file.
 #[must_use]
-pub fn chunks(text: &str) -> Vec<Chunk> {
+pub fn documents(text: &str) -> Vec<Document> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut documents: Vec<Document> = Vec::new();
     let mut in_header = false;
     let mut open: Option<Cue> = None;
-    let close = |chunks: &mut Vec<Chunk>, cue: Option<Cue>| {
+    let close = |documents: &mut Vec<Document>, cue: Option<Cue>| {
         if let Some(mut cue) = cue {
             cue.text = tidy(&cue.text);
-            if chunks.is_empty() {
-                chunks.push(Chunk::default());
+            if documents.is_empty() {
+                documents.push(Document::default());
             }
-            if let Some(chunk) = chunks.last_mut().filter(|_| !cue.text.is_empty()) {
-                chunk.cues.push(cue);
+            if let Some(document) = documents.last_mut().filter(|_| !cue.text.is_empty()) {
+                document.cues.push(cue);
             }
         }
     };
     for line in text.split('\n') {
         if is_header(line) {
-            close(&mut chunks, open.take());
-            chunks.push(Chunk::default());
+            close(&mut documents, open.take());
+            documents.push(Document::default());
             in_header = true;
         } else if line.trim().is_empty() {
-            close(&mut chunks, open.take());
+            close(&mut documents, open.take());
             in_header = false;
         } else if let Some(map) = line.trim().strip_prefix("X-TIMESTAMP-MAP=").filter(|_| in_header) {
-            if let Some(chunk) = chunks.last_mut() {
-                chunk.map = timestamp_map(map);
+            if let Some(document) = documents.last_mut() {
+                document.map = timestamp_map(map);
             }
         } else if let Some(cue) = timing(line) {
             // The line before it, if any, was its name.
             if let Some(before) = open.take() {
-                close(&mut chunks, Some(before));
+                close(&mut documents, Some(before));
             }
             in_header = false;
             open = Some(cue);
@@ -68,8 +68,8 @@ pub fn chunks(text: &str) -> Vec<Chunk> {
         }
         // Everything else is a name of a cue, a note, a style or a region.
     }
-    close(&mut chunks, open);
-    chunks
+    close(&mut documents, open);
+    documents
 }
 
 /// `00:01.000 --> 00:02.000 align:start`
@@ -119,11 +119,11 @@ mod tests {
                     1\r\n00:01.500 --> 00:03.000 line:0 align:start\r\nOne\r\nline two\r\n\nNOTE nothing\n\n\
                     WEBVTT - second\nX-TIMESTAMP-MAP=LOCAL:00:00:04.000,MPEGTS:8589934591\n\n\
                     00:00:05.000 --> 00:00:06.000\nTwo --> three\nWEBVTT\n\n100:00:00.000 --> 100:00:01.000\nThree\n";
-        let chunks = chunks(text);
-        assert_eq!(chunks.len(), 3);
-        assert_eq!(chunks[0].map, Some((0, 900_000)));
+        let documents = documents(text);
+        assert_eq!(documents.len(), 3);
+        assert_eq!(documents[0].map, Some((0, 900_000)));
         assert_eq!(
-            chunks[0].cues,
+            documents[0].cues,
             [Cue {
                 start_us: 1_500_000,
                 end_us: 3_000_000,
@@ -131,26 +131,26 @@ mod tests {
                 settings: "line:0 align:start".into()
             }]
         );
-        assert_eq!(chunks[1].map, Some((4_000_000, (1 << 33) - 1)));
+        assert_eq!(documents[1].map, Some((4_000_000, (1 << 33) - 1)));
         // An arrow without times is text, and stays so when it is written again.
-        assert_eq!(chunks[1].cues[0].text, "Two --&gt; three");
-        assert_eq!((chunks[2].map, chunks[2].cues[0].start_us), (None, 360_000_000_000));
+        assert_eq!(documents[1].cues[0].text, "Two --&gt; three");
+        assert_eq!((documents[2].map, documents[2].cues[0].start_us), (None, 360_000_000_000));
     }
 
     #[test]
     fn subrip_is_read_as_well() {
-        let chunks =
-            chunks("1\n00:00:01,000 --> 00:00:02,500\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nthere\n");
+        let documents =
+            documents("1\n00:00:01,000 --> 00:00:02,500\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nthere\n");
         let cues: Vec<(i64, &str)> =
-            chunks[0].cues.iter().map(|cue| (cue.start_us, cue.text.as_str())).collect();
+            documents[0].cues.iter().map(|cue| (cue.start_us, cue.text.as_str())).collect();
         assert_eq!(cues, [(1_000_000, "Hello"), (3_000_000, "there")]);
     }
 
     proptest! {
         #[test]
         fn nothing_makes_it_fail(text in "(WEBVTT|\n|X-TIMESTAMP-MAP=|LOCAL:|MPEGTS:|[0-9:.,-]{0,12}| --> |\\PC{0,8}){0,40}") {
-            for chunk in chunks(&text) {
-                prop_assert!(chunk.cues.iter().all(|cue| !cue.text.is_empty() && !cue.text.contains("\n\n")));
+            for document in documents(&text) {
+                prop_assert!(document.cues.iter().all(|cue| !cue.text.is_empty() && !cue.text.contains("\n\n")));
             }
         }
     }

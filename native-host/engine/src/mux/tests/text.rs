@@ -15,8 +15,8 @@ fn texts(path: &Path, stream: &str) -> Vec<(f64, f64, String)> {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let chunks = weir_media::subtitle::webvtt::chunks(&text);
-    let cues = chunks.into_iter().flat_map(|chunk| chunk.cues);
+    let documents = weir_media::subtitle::webvtt::documents(&text);
+    let cues = documents.into_iter().flat_map(|document| document.cues);
     cues.map(|cue| (cue.start_us as f64 / 1e6, cue.end_us as f64 / 1e6, cue.text)).collect()
 }
 
@@ -149,8 +149,8 @@ async fn text_in_fragments_is_read() {
         let (muxed, _) = bench.run().await.unwrap();
         assert_eq!(muxed.sidecars[0].suffix, ".en.vtt");
         let text = std::fs::read_to_string(&muxed.sidecars[0].path).unwrap();
-        let chunks = weir_media::subtitle::webvtt::chunks(&text);
-        let found: Vec<(f64, f64, &str)> = chunks[0]
+        let documents = weir_media::subtitle::webvtt::documents(&text);
+        let found: Vec<(f64, f64, &str)> = documents[0]
             .cues
             .iter()
             .map(|cue| (cue.start_us as f64 / 1e6, cue.end_us as f64 / 1e6, cue.text.as_str()))
