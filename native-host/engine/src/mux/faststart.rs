@@ -25,6 +25,15 @@ const MAX_MOOV: u64 = 512 * 1024 * 1024;
 
 /// Moves the index to the front, unless it is there. Blocks.
 pub(super) fn apply(path: &Path, halt: &AtomicBool) -> Result<(), EngineError> {
+    apply_with(path, halt, |file, by, end| if insert(file, by) { Ok(()) } else { copy(file, by, end, halt) })
+}
+
+/// The same with another way of moving everything up to a place by so many bytes.
+fn apply_with(
+    path: &Path,
+    halt: &AtomicBool,
+    make_room: impl FnOnce(&File, u64, u64) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(EngineError::disk)?;
     let end = file.metadata().map_err(EngineError::disk)?.len();
     let mut places: Vec<([u8; 4], Range<u64>)> = Vec::new();
@@ -46,9 +55,9 @@ pub(super) fn apply(path: &Path, halt: &AtomicBool) -> Result<(), EngineError> {
     let kind = read(&file, &ftyp).map_err(EngineError::disk)?;
     let index = read(&file, &moov).map_err(EngineError::disk)?;
     let (by, index) = moved(&index, ftyp.end).ok_or_else(|| unsupported("the result's index is broken"))?;
-    make_room(&file, by, moov.start, halt)?;
+    make_room(&file, by, moov.start)?;
     // What is left of the room, and the first boxes as they were, up to the samples.
-    let free = ftyp.end + by - (ftyp.end + index.len() as u64);
+    let free = by - index.len() as u64;
     let free = u32::try_from(free).map_err(|_| unsupported("the result's index is broken"))?;
     let head = [&kind[..], &index, &free.to_be_bytes(), b"free"].concat();
     file.write_all_at(&head, 0).map_err(EngineError::disk)?;
@@ -72,11 +81,13 @@ fn moved(index: &[u8], ftyp: u64) -> Option<(u64, Vec<u8>)> {
     None
 }
 
-/// Moves everything up to `end` by so many bytes.
-fn make_room(file: &File, by: u64, end: u64, halt: &AtomicBool) -> Result<(), EngineError> {
-    if fallocate(file, FallocateFlags::INSERT_RANGE, 0, by).is_ok() {
-        return Ok(());
-    }
+/// Whether the file system made room at the beginning.
+fn insert(file: &File, by: u64) -> bool {
+    fallocate(file, FallocateFlags::INSERT_RANGE, 0, by).is_ok()
+}
+
+/// Moves everything up to `end`, the last of it first.
+fn copy(file: &File, by: u64, end: u64, halt: &AtomicBool) -> Result<(), EngineError> {
     let mut bytes = vec![0; usize::try_from(COPIED.min(end)).unwrap_or_default()];
     let mut left = end;
     while left > 0 {
@@ -96,4 +107,68 @@ fn read(file: &File, place: &Range<u64>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, place.start)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ffmpeg, probed};
+    use super::*;
+
+    fn made(folder: &Path, name: &str) -> std::path::PathBuf {
+        let path = folder.join(name);
+        let what = "-f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=frequency=440 -t 8";
+        ffmpeg(
+            folder,
+            &format!(
+                "{what} -fflags +bitexact -c:v libx264 -preset ultrafast -threads 1 -c:a aac -f mp4 {name}"
+            ),
+        );
+        path
+    }
+
+    fn kinds(path: &Path) -> Vec<String> {
+        let mut file = File::open(path).unwrap();
+        let end = file.metadata().unwrap().len();
+        let mut kinds = Vec::new();
+        top_boxes(&mut file, &(0..end), &AtomicBool::new(false), |_, kind, _, _| {
+            kinds.push(String::from_utf8_lossy(&kind).into_owned());
+            Ok(true)
+        })
+        .unwrap();
+        kinds
+    }
+
+    #[test]
+    fn the_index_comes_first_and_every_sample_is_where_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let packets =
+            "-show_entries packet=stream_index,pts,dts,duration,flags,data_hash -show_data_hash md5";
+        let before = made(folder.path(), "before.mp4");
+        assert_eq!(kinds(&before), ["ftyp", "free", "mdat", "moov"]);
+        let (moved, copied) = (folder.path().join("moved.mp4"), folder.path().join("copied.mp4"));
+        std::fs::copy(&before, &moved).unwrap();
+        std::fs::copy(&before, &copied).unwrap();
+        let halt = AtomicBool::new(false);
+        apply(&moved, &halt).unwrap();
+        apply_with(&copied, &halt, |file, by, end| copy(file, by, end, &halt)).unwrap();
+        assert_eq!(kinds(&moved), ["ftyp", "moov", "free", "free", "mdat"]);
+        assert!(std::fs::read(&moved).unwrap() == std::fs::read(&copied).unwrap());
+        assert!(probed(&moved, packets) == probed(&before, packets));
+        // Nothing is left to do.
+        let once = std::fs::read(&moved).unwrap();
+        apply(&moved, &halt).unwrap();
+        assert!(std::fs::read(&moved).unwrap() == once);
+    }
+
+    #[test]
+    fn what_is_no_film_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.mp4");
+        let whole = std::fs::read(made(folder.path(), "film.mp4")).unwrap();
+        for length in [0, 20, 40, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(apply(&path, &AtomicBool::new(false)).is_err(), "{length}");
+            assert!(std::fs::read(&path).unwrap() == whole[..length], "{length}: it was changed");
+        }
+    }
 }

@@ -78,7 +78,7 @@ pub(super) fn packets(path: &Path, stream: &str, filter: &str) -> Vec<(f64, Stri
     .collect()
 }
 
-fn probed(path: &Path, arguments: &str) -> String {
+pub(super) fn probed(path: &Path, arguments: &str) -> String {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-of", "csv=p=0"])
         .args(arguments.split_whitespace())
