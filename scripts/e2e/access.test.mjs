@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { downloadButton, found, offered, openPage, row } from './journey.mjs';
 import { scenario } from './scenario.mjs';
+import { everyState, settled } from './states.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -34,6 +35,76 @@ async function fits(page, what) {
   }));
   assert.ok(wide <= room, `${what} is ${wide} px wide in ${room} px`);
 }
+
+/** What a row says is all to be read: nothing is cut off below, and no row stands on another. */
+async function whole(page, what) {
+  const cut = await page.evaluate(() => {
+    const rows = [...document.querySelectorAll('.rows > li')];
+    return rows.flatMap((item, index) => {
+      const row = item.querySelector('.row').getBoundingClientRect();
+      const next = rows[index + 1]?.getBoundingClientRect();
+      const name = item.querySelector('.row-name').textContent;
+      const notes = [...item.querySelectorAll('.note p, .facts')].filter((one) => one.scrollWidth > one.clientWidth
+        || one.scrollHeight > one.clientHeight + 1 || one.getBoundingClientRect().bottom > row.bottom);
+      const above = next && item.parentElement === rows[index + 1].parentElement && next.top < row.bottom - 0.5;
+      return [...notes.map((one) => `${name}: ${one.textContent}`), ...(above ? [`${name} lies over the next`] : [])];
+    });
+  });
+  assert.deepEqual(cut, [], what);
+}
+
+scenario('no serious finding in a row of any state, and none is cut off', {}, async ({ machine, site }) => {
+  const first = await machine.popup((await machine.open(`${site.origin}/none.html`)).tab);
+  const page = await openPage(machine, first);
+  await page.getByText('Nothing downloaded yet').waitFor();
+  const { names, still } = await everyState(machine, site);
+  const { tab } = await machine.open(`${site.origin}/live.html`);
+  await found(machine, tab);
+  const popup = await machine.popup(tab);
+  for (const one of [page, popup]) {
+    await still(one);
+    await one.reload();
+  }
+  await popup.getByRole('button', { name: /^Record / }).waitFor();
+  for (const width of [400, 320]) {
+    await popup.setViewportSize({ width, height: 600 });
+    await settled(popup, names.lost);
+    await check(popup, `popup with every state, ${width} px`);
+    await whole(popup, `popup with every state, ${width} px`);
+  }
+  for (const width of [320, 360, 480, 768, 1280]) {
+    // As high as all rows: those out of sight are not in the document.
+    await page.setViewportSize({ width, height: 2400 });
+    for (const name of Object.values(names)) await settled(page, name);
+    await check(page, `page with every state, ${width} px`);
+    await whole(page, `page with every state, ${width} px`);
+  }
+  await page.getByRole('progressbar', { name: names.finishing }).waitFor();
+  const locked = page.getByRole('listitem').filter({ hasText: names.locked });
+  await locked.getByText(/^The stream is protected by Widevine\. Trying again would change nothing\.$/).waitFor();
+  const offered = await locked.getByRole('button').evaluateAll((all) => all.filter((one) => !one.hidden).map((one) => one.getAttribute('aria-label')));
+  assert.deepEqual(offered, [`Details of ${names.locked}`, `Copy link of ${names.locked}`, `Remove ${names.locked}`]);
+  await popup.getByRole('button', { name: `Remove ${names.locked}` }).waitFor();
+  assert.equal(await popup.getByRole('button', { name: `Retry ${names.locked}` }).count(), 0);
+  for (const row of [locked, popup.getByRole('listitem').filter({ hasText: names.gone })]) {
+    assert.match(await row.innerText(), /Failed[^]*127\.0\.0\.1/, 'where it came from');
+    assert.match(await row.innerText(), /\d:\d\d/, 'and when it failed');
+  }
+  await page.getByRole('button', { name: `Details of ${names.locked}` }).click();
+  await page.getByRole('dialog').getByText('Failed', { exact: true }).first().waitFor();
+  await check(page, 'details of what failed');
+  await page.keyboard.press('Escape');
+  for (const [name, words] of [[names.locked, 'Remove'], [names.file, 'With file']]) {
+    await page.getByRole('button', { name: `Remove ${name}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: words, exact: true }).waitFor();
+    await check(page, `asked whether ${name} is to go`);
+    await page.keyboard.press('Escape');
+  }
+  // The daemon goes: what is shown is marked as old.
+  await machine.stopDaemon();
+  await page.getByRole('alert').getByText('was lost').waitFor();
+  await check(page, 'page that lost its daemon');
+});
 
 scenario('no serious finding in popup and page, empty', {}, async ({ machine, site }) => {
   const { tab } = await machine.open(`${site.origin}/none.html`);

@@ -72,6 +72,17 @@ function liveWindow(text, elapsed) {
   return `${lines.join('\n')}\n`;
 }
 
+/** What a playlist says of films that only a licence opens. */
+const DRM = `#EXTM3U
+#EXT-X-VERSION:5
+#EXT-X-TARGETDURATION:6
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-KEY:METHOD=SAMPLE-AES,URI="data:text/plain;base64,AAAA",KEYFORMAT="urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed",KEYFORMATVERSIONS="1"
+#EXTINF:6,
+1.m4s
+#EXT-X-ENDLIST
+`;
+
 /** Pages by path, after the prefix. */
 const PAGES = {
   '/': () => page('Weir demo', `<p>Two things to catch:</p><ul><li><a href="talk.html">a talk</a>, streamed in two qualities</li>
@@ -129,6 +140,10 @@ export async function startSite(folder, { port = 0, extra = {} } = {}) {
       if (name === '/locked.html') headers['set-cookie'] = `${PASS}; Path=/; HttpOnly`;
       response.writeHead(200, headers);
       return response.end(make());
+    }
+    if (name === '/drm/master.m3u8') {
+      response.writeHead(200, { 'content-type': TYPES['.m3u8'] });
+      return response.end(DRM);
     }
     if (name === '/hostile.mp4') {
       const disposition = `attachment; filename*=UTF-8''${encodeURIComponent(HOSTILE_FILE)}`;

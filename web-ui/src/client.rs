@@ -129,12 +129,12 @@ impl Client {
         Ok(Page { downloads, total })
     }
 
-    /// `POST /download`.
+    /// `POST /download`. The answer is left unread: the feed brings the row.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn add(&self, new: &NewDownload) -> Result<Download, Failure> {
-        read(&self.ask("POST", "/download", Some(json(new)?), OWN_LIMIT_MS).await?).await
+    pub async fn add(&self, new: &NewDownload) -> Result<(), Failure> {
+        self.ask("POST", "/download", Some(json(new)?), OWN_LIMIT_MS).await.map(drop)
     }
 
     /// `POST /meta`: the whole answer (`weir_protocol::Meta`), or as much of it as `T` takes.

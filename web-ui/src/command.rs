@@ -91,8 +91,8 @@ impl Command {
             Self::Pause => status.can_pause() && !waits,
             Self::Resume => status.can_resume(),
             Self::Start => waits,
-            Self::Retry => status.can_retry(),
-            Self::Cancel => status.can_cancel(),
+            Self::Retry => status.can_retry() && !is_final(row),
+            Self::Cancel => status.can_cancel() && !is_final(row),
             Self::Finish => row.finish() == Some(Finish::EndRecording),
             // A pause is not yet a wish to do without the rest.
             Self::Keep => {
@@ -103,6 +103,14 @@ impl Command {
             Self::Show => matches!(status, DownloadStatus::Completed),
         }
     }
+}
+
+/// A failure that would only repeat itself: nothing can be done about it, or nothing here. All such a row offers is to
+/// be removed.
+#[must_use]
+pub fn is_final(row: &Download) -> bool {
+    let no_way_on = |error: &weir_protocol::ErrorInfo| matches!(error.action, None | Some(Action::EditInput));
+    row.status == DownloadStatus::Error && row.error.as_ref().is_some_and(no_way_on)
 }
 
 #[cfg(test)]
@@ -151,6 +159,45 @@ mod tests {
             action: Some(Action::KeepPartial),
         });
         assert_eq!(offered_by(&failed), [Retry, Keep, Cancel]);
+    }
+
+    #[test]
+    fn what_would_only_fail_again_offers_no_retry() {
+        use Command::{Cancel, Keep, Retry};
+        let offers = |code: &str, action| {
+            let error = Some(weir_protocol::ErrorInfo { code: code.into(), message: "m".into(), action });
+            let kind = weir_protocol::DownloadKind::Hls;
+            let row = Download { error, kind, ..download(1, DownloadStatus::Error) };
+            (offered_by(&row), is_final(&row))
+        };
+        use weir_protocol::code;
+        let table: [(&str, Option<Action>); 5] = [
+            (code::DRM_PROTECTED, None),
+            (code::UNSUPPORTED_MEDIA, None),
+            (code::OWN_ADDRESS, None),
+            (code::BAD_URL, Some(Action::EditInput)),
+            (code::BAD_REQUEST, Some(Action::EditInput)),
+        ];
+        for (code, action) in table {
+            assert_eq!(offers(code, action), (vec![], true), "{code}");
+        }
+        let others = [
+            Action::Retry,
+            Action::StartOver,
+            Action::InstallFfmpeg,
+            Action::InstallYtDlp,
+            Action::FreeSpace,
+            Action::CheckFolder,
+            Action::OpenPage,
+            Action::Unknown,
+        ];
+        for action in others {
+            assert_eq!(offers("any", Some(action)), (vec![Retry, Cancel], false), "{action:?}");
+        }
+        assert_eq!(offers("any", Some(Action::KeepPartial)), (vec![Retry, Keep, Cancel], false));
+        // One that waits to be tried again has not failed for good.
+        let waits = weir_protocol::ErrorInfo { code: "any".into(), message: "m".into(), action: None };
+        assert!(!is_final(&Download { error: Some(waits), ..download(1, DownloadStatus::Queued) }));
     }
 
     #[test]

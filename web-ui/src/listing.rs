@@ -1,9 +1,7 @@
-//! Which rows a list shows: status filter, search, the slice of rows in sight, the popup's choice of a few.
+//! Which rows a list shows: status filter, search, the popup's choice of a few.
 //!
-//! Pure; never touches the DOM. Invariant: whatever the number of downloads, [`window`] names at most what fits
-//! the viewport plus a fixed margin, so the document stays small.
-
-use std::ops::Range;
+//! Pure; never touches the DOM. Invariant: the counts of the filters are those of what was searched for, so that no
+//! filter promises rows it does not show.
 
 use weir_protocol::{Download, DownloadId, DownloadStatus};
 
@@ -144,28 +142,6 @@ impl Listing {
     }
 }
 
-/// Rows beyond each edge of the viewport, so that scrolling and Tab meet rows, not emptiness.
-pub const MARGIN_ROWS: usize = 8;
-
-/// The most rows in the document at once, whatever the screen.
-pub const MOST_ROWS: usize = 120;
-
-/// Rows to put into the document. `top` is how far the list's first row lies above the viewport's upper edge
-/// (negative when below it); all lengths in CSS pixels.
-#[must_use]
-pub fn window(top: f64, viewport: f64, row: f64, count: usize) -> Range<usize> {
-    // Layout may not be there yet (a hidden tab, a first paint): then a screenful from the beginning.
-    if !(row.is_finite() && row >= 1.0 && top.is_finite() && viewport.is_finite()) {
-        return 0..count.min(MARGIN_ROWS * 2);
-    }
-    let first = ((top / row).floor().max(0.0) as usize).saturating_sub(MARGIN_ROWS).min(count);
-    let visible = (viewport.max(0.0) / row).ceil() as usize + 1;
-    let wanted = (visible + 2 * MARGIN_ROWS).min(MOST_ROWS);
-    let end = (first + wanted).min(count);
-    // At the very end the window keeps its size, so that the last rows stand on a full screen.
-    end.saturating_sub(wanted)..end
-}
-
 /// What the popup has room for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Few {
@@ -267,25 +243,6 @@ mod tests {
         assert_eq!(active.ids, [3, 2, 5, 4]);
         assert_eq!((active.position(2), active.position(4), active.position(1)), (Some(2), Some(4), None));
         assert_eq!(Listing::new(&book, "", Filter::All).ids, [5, 4, 3, 2, 1]);
-    }
-
-    #[test]
-    fn the_window_covers_what_is_in_sight_and_stays_small() {
-        let (row, viewport, count) = (80.0, 900.0, 10_000);
-        for top in [-500.0, 0.0, 79.0, 80.0, 4_000.0, 399_900.0, 799_100.0, 9e9] {
-            let range = window(top, viewport, row, count);
-            assert!(range.len() <= MOST_ROWS && range.end <= count, "{top}: {range:?}");
-            let first = ((top / row).floor().max(0.0) as usize).min(count - 1);
-            let last = (((top + viewport) / row).ceil().max(1.0) as usize).min(count) - 1;
-            assert!(
-                range.contains(&first) && range.contains(&last),
-                "{top}: {range:?} lacks {first} or {last}"
-            );
-        }
-        assert_eq!(window(0.0, viewport, row, 3), 0..3);
-        assert_eq!(window(0.0, viewport, row, 0), 0..0);
-        assert_eq!(window(0.0, f64::NAN, 0.0, 10_000), 0..16);
-        assert!(window(0.0, 1e7, 1.0, 10_000).len() <= MOST_ROWS);
     }
 
     #[test]

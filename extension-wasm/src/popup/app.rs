@@ -8,12 +8,13 @@ use leptos::task::spawn_local;
 use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
-use weir_protocol::{DownloadKind, ErrorInfo, Event};
+use weir_protocol::{DownloadKind, ErrorInfo};
 use weir_web::book::Absent;
 use weir_web::browser::{self, Pause};
 use weir_web::client::{Client, Failure};
 use weir_web::components::{Icon, Place, download_row, error_note, icon, live_region, mark, remove_dialog};
 use weir_web::feed::{self, Found};
+use weir_web::focus;
 use weir_web::listing::few;
 use weir_web::store::{Connection, Store};
 
@@ -53,6 +54,7 @@ impl Popup {
 /// Puts the popup into the document.
 pub fn start() {
     browser::report_panics();
+    focus::keep();
     let Some(place) =
         document().get_element_by_id("app").and_then(|place| place.dyn_into::<HtmlElement>().ok())
     else {
@@ -81,8 +83,8 @@ pub fn start() {
                 popup.tab.set(order::with_page(stored.tab(&key).unwrap_or_default()));
                 chrome::watch_tab(key, move |tab| popup.tab.set(order::with_page(tab.unwrap_or_default())));
             }
-            if let Some(downloads) = stored.downloads() {
-                popup.store.apply(Event::Snapshot { downloads, version: String::new(), more: false });
+            if let Some(snapshot) = stored.downloads() {
+                popup.store.apply(snapshot);
             }
             follow(popup, stored.host());
             watch(popup);

@@ -86,7 +86,7 @@ pub(super) fn card(popup: Popup, id: String) -> impl IntoView {
                 None => Err(Failure::Unreachable),
             };
             ask.set(match outcome {
-                Ok(_) => Ask::Added,
+                Ok(()) => Ask::Added,
                 Err(failure) => {
                     popup.store.say(&failure.info().message);
                     Ask::Failed(failure.info())

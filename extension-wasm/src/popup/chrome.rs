@@ -4,7 +4,7 @@
 
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
-use weir_protocol::Download;
+use weir_protocol::Event;
 use weir_web::browser;
 
 use crate::messages::{HostState, Request};
@@ -51,10 +51,11 @@ impl Stored {
     }
 
     /// The downloads the worker has heard of. Through JSON text: it keeps the types' own rules (`null` for none,
-    /// defaults) and the module small.
-    pub(super) fn downloads(&self) -> Option<Vec<Download>> {
-        let text = js_sys::JSON::stringify(&storage::get(&self.0, DOWNLOADS_KEY)).ok()?.as_string()?;
-        serde_json::from_str(&text).ok()
+    /// defaults). As a frame, which has to be read anyway: a second reader of rows would cost 10 kB.
+    pub(super) fn downloads(&self) -> Option<Event> {
+        let rows = js_sys::JSON::stringify(&storage::get(&self.0, DOWNLOADS_KEY)).ok()?.as_string()?;
+        let frame = format!(r#"{{"type":"snapshot","version":"","downloads":{rows}}}"#);
+        serde_json::from_str(&frame).ok()
     }
 }
 

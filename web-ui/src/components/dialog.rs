@@ -1,9 +1,9 @@
-//! Native dialogs: the browser traps the focus and gives it back.
+//! Native dialogs: the browser traps the focus and gives it back; where its row has gone, [`crate::focus`] does.
 
 use leptos::html::Dialog;
 use leptos::prelude::*;
+use weir_protocol::DownloadStatus;
 
-use crate::browser;
 use crate::store::Store;
 
 /// Opens the dialog as modal while the condition holds, closes it otherwise.
@@ -19,24 +19,23 @@ pub fn show_modal_when(dialog: NodeRef<Dialog>, wanted: impl Fn() -> bool + 'sta
     });
 }
 
-/// Asks before a row goes: from the list only, or the file as well.
+/// Asks before a row goes; of a finished one, whether the file is to go as well.
 pub fn remove_dialog(store: Store) -> impl IntoView {
     let dialog = NodeRef::<Dialog>::new();
     let asked = move || store.removing.get().is_some();
     show_modal_when(dialog, asked);
     let row = Memo::new(move |_| {
         let id = store.removing.get()?;
-        store.with_row(id, |row| (row.filename.clone(), row.status.is_active()))
+        store.with_row(id, |row| (row.filename.clone(), row.status))
     });
     let name = move || row.get().map(|(name, _)| name).unwrap_or_default();
-    let running = move || row.get().is_some_and(|(_, running)| running);
+    let status = move || row.get().map(|(_, status)| status);
+    let finished = Memo::new(move |_| status() == Some(DownloadStatus::Completed));
     let choose = move |files: Option<bool>| {
         let id = store.removing.get_untracked();
         store.removing.set(None);
         if let (Some(id), Some(files)) = (id, files) {
             store.delete(id, files);
-            // The dialog gives the focus back to a button that is about to go with its row.
-            request_animation_frame(browser::focus_main);
         }
     };
     view! {
@@ -49,19 +48,23 @@ pub fn remove_dialog(store: Store) -> impl IntoView {
         >
             <h2 id="remove-title">"Remove " <bdi dir="auto">{name}</bdi> "?"</h2>
             <p id="remove-text">
-                {move || {
-                    if running() {
-                        "It is still running and will be stopped. What should go?"
-                    } else {
+                {move || match status() {
+                    Some(DownloadStatus::Completed) => {
                         "The list entry can go alone, or together with the file on disk."
                     }
+                    // Nothing of it is left.
+                    Some(DownloadStatus::Cancelled) | None => "It leaves the list.",
+                    Some(_) => "It leaves the list, and what has arrived of it goes as well.",
                 }}
             </p>
             <div class="dialog-buttons">
                 <button type="button" class="button" autofocus on:click=move |_| choose(None)>"Keep it"</button>
-                <button type="button" class="button" on:click=move |_| choose(Some(false))>"List only"</button>
-                <button type="button" class="button button-danger" on:click=move |_| choose(Some(true))>
-                    "With file"
+                <button type="button" class="button" hidden=move || !finished.get() on:click=move |_| choose(Some(false))>
+                    "List only"
+                </button>
+                // Asked about a part, it never takes the whole that has come of it meanwhile.
+                <button type="button" class="button button-danger" on:click=move |_| choose(Some(finished.get_untracked()))>
+                    {move || if finished.get() { "With file" } else { "Remove" }}
                 </button>
             </div>
         </dialog>

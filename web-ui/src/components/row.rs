@@ -11,7 +11,7 @@ use super::bar::progress_bar;
 use super::icon::{Icon, icon};
 use super::note::{error_note, lacks_note, page_link, waiting_note};
 use super::wait::wait;
-use crate::command::Command;
+use crate::command::{Command, is_final};
 use crate::store::Store;
 use crate::{browser, format};
 
@@ -59,7 +59,7 @@ pub fn download_row<V: IntoView + 'static>(
                 {slot(store, id, name, &[Command::Finish, Command::Keep])}
                 {slot(store, id, name, &[Command::Show, Command::Cancel])}
                 {more}
-                {(place == Place::Popup).then(|| popup_remove(store, id, name, status))}
+                {(place == Place::Popup).then(|| popup_remove(store, id, name))}
             </div>
         </div>
     }
@@ -87,9 +87,11 @@ fn title(store: Store, id: DownloadId, place: Place, name: Memo<String>) -> impl
     }
 }
 
-/// A recording has none: there is no end to measure by.
+/// A recording has none: there is no end to measure by. Nor has what failed before anything came.
 const fn has_bar(row: &Download) -> bool {
-    let open = row.status.is_active() || matches!(row.status, DownloadStatus::Paused | DownloadStatus::Error);
+    let open = row.status.is_active()
+        || matches!(row.status, DownloadStatus::Paused)
+        || (matches!(row.status, DownloadStatus::Error) && row.progress > 0.0);
     open && (!row.live || matches!(row.status, DownloadStatus::Finishing))
 }
 
@@ -106,8 +108,13 @@ fn facts(
             if row.status == DownloadStatus::Queued && !row.waits() {
                 parts.extend(turn(row));
             }
+            let failed = row.status == DownloadStatus::Error;
             if place == Place::Page {
                 parts.extend(row.quality.clone());
+            } else if failed {
+                parts.extend(row.finished_at.as_deref().map(browser::local_time));
+            }
+            if place == Place::Page || failed {
                 parts.extend(origin(row));
             }
             // A line breaks between two facts, never inside one.
@@ -150,8 +157,11 @@ fn notes(store: Store, id: DownloadId) -> impl IntoView {
     let failed = Memo::new(move |_| {
         store
             .with_row(id, |row| {
-                let failed = row.status == DownloadStatus::Error;
-                row.error.clone().filter(|_| failed).map(|error| (error, row.page_url.clone()))
+                let mut error = row.error.clone().filter(|_| row.status == DownloadStatus::Error)?;
+                if is_final(row) {
+                    error.message.push_str(" Trying again would change nothing.");
+                }
+                Some((error, row.page_url.clone()))
             })
             .flatten()
     });
@@ -221,6 +231,11 @@ fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: &'static [Co
     // The last one keeps its face while the button hides, so nothing flickers in between.
     let face = move || offered.get().or_else(|| commands.first().copied()).unwrap_or(Command::Cancel);
     let busy = Memo::new(move |_| store.busy(id).is_some());
+    // A square alone does not say that what is there is kept.
+    let words = commands.contains(&Command::Finish).then(|| {
+        let words = move || (face() == Command::Finish).then_some(Command::Finish.label());
+        view! { <span class="icon-label">{words}</span> }
+    });
     view! {
         <button
             type="button"
@@ -232,6 +247,7 @@ fn slot(store: Store, id: DownloadId, name: Memo<String>, commands: &'static [Co
             on:click=move |_| if let Some(command) = offered.get_untracked() { store.command(id, command) }
         >
             {icon(move || picture(face()))}
+            {words}
         </button>
     }
 }
@@ -241,7 +257,7 @@ pub fn remove_button(store: Store, id: DownloadId, name: Memo<String>) -> impl I
     view! {
         <button
             type="button"
-            class="icon-button"
+            class="icon-button remove"
             aria-label=move || format!("Remove {}", name.get())
             title="Remove"
             on:click=move |_| store.removing.set(Some(id))
@@ -251,14 +267,12 @@ pub fn remove_button(store: Store, id: DownloadId, name: Memo<String>) -> impl I
     }
 }
 
-fn popup_remove(
-    store: Store,
-    id: DownloadId,
-    name: Memo<String>,
-    status: Memo<Option<DownloadStatus>>,
-) -> impl IntoView {
-    let finished = Memo::new(move |_| status.get() == Some(DownloadStatus::Completed));
-    move || finished.get().then(|| remove_button(store, id, name))
+/// Where a row offers nothing else that would end it.
+fn popup_remove(store: Store, id: DownloadId, name: Memo<String>) -> impl IntoView {
+    let ended = Memo::new(move |_| {
+        store.with_row(id, |row| row.status == DownloadStatus::Completed || is_final(row)) == Some(true)
+    });
+    move || ended.get().then(|| remove_button(store, id, name))
 }
 
 /// A button that puts text on the clipboard and shows that it did; an icon, or an icon with these words.

@@ -144,7 +144,7 @@ async fn add(view: View, step: RwSignal<Step>, meta: Box<Meta>, choice: Choice) 
         None => Err(Failure::Unreachable),
     };
     match outcome {
-        Ok(_) => view.adding.set(false),
+        Ok(()) => view.adding.set(false),
         Err(failure) => step.set(Step::Failed(failure.info())),
     }
 }

@@ -17,6 +17,7 @@ use crate::browser::{self, Pause};
 use crate::client::{Client, Failure};
 use crate::components::{Icon, icon, live_region, mark, remove_dialog};
 use crate::feed::{self, Found};
+use crate::focus;
 use crate::history::{self, Extent};
 use crate::listing::{Filter, Listing};
 use crate::store::{Connection, Store};
@@ -55,6 +56,7 @@ pub(super) struct View {
 /// Puts the page into the document and follows the daemon.
 pub fn start() {
     browser::report_panics();
+    focus::keep();
     let Some(place) =
         document().get_element_by_id("app").and_then(|place| place.dyn_into::<HtmlElement>().ok())
     else {

@@ -90,6 +90,7 @@ fn state(download: &Download) -> String {
 
 fn facts(store: Store, download: &Download) -> impl IntoView + use<> {
     let id = download.id;
+    let ended = if download.status == DownloadStatus::Error { "Failed" } else { "Finished" };
     let facts = [
         ("Kind", Some(format::kind(download.kind).to_owned())),
         ("Quality", download.quality.clone()),
@@ -101,7 +102,7 @@ fn facts(store: Store, download: &Download) -> impl IntoView + use<> {
         ("SHA-256", download.sha256.clone()),
         ("Starts", download.start_at.as_deref().map(browser::local_time)),
         ("Added", Some(browser::local_time(&download.created_at))),
-        ("Finished", download.finished_at.as_deref().map(browser::local_time)),
+        (ended, download.finished_at.as_deref().map(browser::local_time)),
     ];
     let facts = facts.into_iter().filter_map(|(label, value)| {
         value.map(|value| view! { <dt>{label}</dt><dd><bdi dir="auto">{value}</bdi></dd> })

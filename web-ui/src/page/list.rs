@@ -1,18 +1,21 @@
 //! The list of downloads: only the rows in sight are in the document.
 //!
-//! Owns the measuring of the viewport. Invariant: every row is as high as `--row-height` says, so the place of
-//! each is known without laying it out.
+//! Owns the measuring of the viewport and of rows. Invariant: a row is as high as `--row-height` says until it is seen to
+//! need another height, and what is read never moves because a row above it does.
 
-use std::ops::Range;
-
-use leptos::html::{Div, Ul};
+use js_sys::Array;
+use leptos::html::{Div, Li, Ul};
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
+use web_sys::{Element, ResizeObserver, ResizeObserverEntry};
 
 use super::app::View;
 use super::row;
 use crate::components::{Icon, Place, download_row, icon};
+use crate::heights::Heights;
 use crate::history::Extent;
-use crate::listing::{Filter, window};
+use crate::listing::Filter;
 use crate::store::Connection;
 
 /// What was measured last; CSS pixels.
@@ -20,21 +23,93 @@ use crate::store::Connection;
 struct Sight {
     top: f64,
     viewport: f64,
-    row: f64,
+}
+
+/// Measures rows as they change, and knows how high each was.
+#[derive(Clone, Copy)]
+struct Rows {
+    heights: StoredValue<Heights>,
+    /// Changes with what is known of heights.
+    learnt: RwSignal<u32>,
+    observer: StoredValue<Option<ResizeObserver>, LocalStorage>,
+}
+
+impl Rows {
+    fn new() -> Self {
+        let rows = Self {
+            heights: StoredValue::default(),
+            learnt: RwSignal::new(0),
+            observer: StoredValue::new_local(None),
+        };
+        let measured = Closure::<dyn Fn(Array)>::new(move |entries: Array| {
+            let entries = entries.iter().filter_map(|entry| entry.dyn_into::<ResizeObserverEntry>().ok());
+            rows.learn(entries.map(|entry| entry.target()));
+        });
+        // Lives as long as the document. Without it every row counts as usual.
+        let observer = ResizeObserver::new(measured.into_js_value().unchecked_ref()).ok();
+        rows.observer.set_value(observer);
+        rows
+    }
+
+    /// Takes in how high these rows are now.
+    fn learn(self, rows: impl Iterator<Item = Element>) {
+        // A row above what is read pushes that away when it grows: it is followed.
+        let mut pushed = 0.0;
+        let mut learnt = false;
+        for row in rows {
+            let Some(id) = row.get_attribute("data-id").and_then(|id| id.parse().ok()) else { continue };
+            let place = row.get_bounding_client_rect();
+            // One that has left the document has no height.
+            if place.height() < 1.0 {
+                continue;
+            }
+            let known = self.heights.try_update_value(|heights| heights.learn(id, place.height()));
+            if let Some(difference) = known.flatten() {
+                learnt = true;
+                pushed += if place.bottom() - difference < 0.0 { difference } else { 0.0 };
+            }
+        }
+        if learnt {
+            let _ = self.learnt.try_update(|count| *count = count.wrapping_add(1));
+        }
+        if pushed.abs() >= 1.0 {
+            leptos::prelude::window().scroll_by_with_x_and_y(0.0, pushed);
+        }
+    }
+
+    /// Has a row measured for as long as it is there.
+    fn watch(self, item: NodeRef<Li>) {
+        let observed = move |act: fn(&ResizeObserver, &Element), item: &Element| {
+            // The list itself may be going.
+            let _ = self.observer.try_with_value(|observer| {
+                if let Some(observer) = observer {
+                    act(observer, item);
+                }
+            });
+        };
+        item.on_load(move |item| observed(ResizeObserver::observe, &item));
+        on_cleanup(move || {
+            if let Some(item) = item.try_get_untracked().flatten() {
+                observed(ResizeObserver::unobserve, &item);
+            }
+        });
+    }
 }
 
 pub(super) fn list(view: View) -> impl IntoView {
     let list = NodeRef::<Ul>::new();
     let probe = NodeRef::<Div>::new();
-    let sight = RwSignal::new(Sight::default());
+    let sight = RwSignal::new(Sight { top: f64::NAN, viewport: f64::NAN });
+    let known = Rows::new();
     let measure = move || {
         let (Some(list), Some(probe)) = (list.get_untracked(), probe.get_untracked()) else { return };
         let viewport = leptos::prelude::window().inner_height().ok().and_then(|height| height.as_f64());
-        let seen = Sight {
-            top: -list.get_bounding_client_rect().top(),
-            viewport: viewport.unwrap_or(f64::NAN),
-            row: probe.get_bounding_client_rect().height(),
-        };
+        let seen =
+            Sight { top: -list.get_bounding_client_rect().top(), viewport: viewport.unwrap_or(f64::NAN) };
+        let usual = probe.get_bounding_client_rect().height();
+        if known.heights.try_update_value(|heights| heights.set_usual(usual)) == Some(true) {
+            known.learnt.update(|count| *count = count.wrapping_add(1));
+        }
         if sight.get_untracked() != seen {
             sight.set(seen);
         }
@@ -51,17 +126,18 @@ pub(super) fn list(view: View) -> impl IntoView {
         view.listing.track();
         request_animation_frame(measure);
     });
-    let range = Memo::new(move |_| {
-        let sight = sight.get();
-        window(sight.top, sight.viewport, sight.row, view.listing.with(|listing| listing.ids.len()))
+    let slice = Memo::new(move |_| {
+        known.learnt.track();
+        let Sight { top, viewport } = sight.get();
+        view.listing
+            .with(|listing| known.heights.with_value(|heights| heights.slice(&listing.ids, top, viewport)))
     });
     let count = move || view.listing.with(|listing| listing.ids.len());
+    let range = Memo::new(move |_| slice.with(|slice| slice.rows.clone()));
     let rows = move || {
-        let Range { start, end } = range.get();
-        view.listing
-            .with(|listing| listing.ids.get(start..end.min(listing.ids.len())).unwrap_or_default().to_vec())
+        let range = range.get();
+        view.listing.with(|listing| listing.ids.get(range).unwrap_or_default().to_vec())
     };
-    let pixels = move |rows: usize| format!("{}px", rows as f64 * sight.get().row);
     view! {
         <ul
             class="rows"
@@ -69,13 +145,15 @@ pub(super) fn list(view: View) -> impl IntoView {
             aria-label="Downloads"
             node_ref=list
             hidden=move || count() == 0
-            style:padding-top=move || pixels(range.get().start)
-            style:padding-bottom=move || pixels(count().saturating_sub(range.get().end))
+            style:padding-top=move || slice.with(|slice| format!("{}px", slice.above))
+            style:padding-bottom=move || slice.with(|slice| format!("{}px", slice.below))
         >
             <For each=rows key=|id| *id children=move |id| {
                 let place = move || view.listing.with(|listing| listing.position(id));
+                let item = NodeRef::<Li>::new();
+                known.watch(item);
                 view! {
-                    <li aria-posinset=place aria-setsize=count>
+                    <li node_ref=item data-id=id.to_string() aria-posinset=place aria-setsize=count>
                         {download_row(view.store, id, Place::Page, move |row| view.queue.facts(row), row::buttons(view, id))}
                     </li>
                 }
