@@ -269,24 +269,6 @@ pub(crate) async fn run(plan: &Plan<'_>, ahead: Option<Ahead>) -> Result<Muxed, 
     let tracks = texts.into_iter().zip(cues).filter(|(_, cues)| !cues.is_empty()).collect();
     let (embedded, sidecars) = text_files(plan, tracks, output, zero_us)?;
     let arguments = arguments::of(plan, &media, &ready, &selected, &embedded, output);
-    let made = match ahead {
-        Some(ahead) => ahead.end(&arguments, plan.output).await,
-        None => false,
-    };
-    let outcome = if made {
-        Ok(())
-    } else {
-        ffmpeg::run(plan.ffmpeg, &arguments, plan.output.parent().unwrap_or(plan.work)).await
-    };
-    let made = ready.iter().filter(|file| file.made).map(|file| &file.path);
-    for path in made.chain(embedded.iter().map(|text| &text.path)) {
-        let _ = std::fs::remove_file(path);
-    }
-    outcome?;
-    if output.is_mp4() {
-        let path = plan.output.to_owned();
-        blocking(&halt, move |halt| faststart::apply(&path, halt)).await?;
-    }
     let film = check::Film {
         plan,
         media: &media,
@@ -298,8 +280,34 @@ pub(crate) async fn run(plan: &Plan<'_>, ahead: Option<Ahead>) -> Result<Muxed, 
         texts: embedded.len(),
         output,
     };
-    let check::Verdict { duration, notes } = check::run(&film, &halt).await?;
-    Ok(Muxed { extension: output.extension(), duration, sidecars, notes })
+    let done = |check::Verdict { duration, notes }, sidecars| {
+        Ok(Muxed { extension: output.extension(), duration, sidecars, notes })
+    };
+    if let Some(ahead) = ahead
+        && ahead.end(&arguments, plan.output).await
+    {
+        match checked(&film, &halt).await {
+            Ok(verdict) => return done(verdict, sidecars),
+            Err(EngineError::Stopped) => return Err(EngineError::Stopped),
+            Err(error) => tracing::debug!(%error, "a film that was made ahead is made anew"),
+        }
+    }
+    let outcome = ffmpeg::run(plan.ffmpeg, &arguments, plan.output.parent().unwrap_or(plan.work)).await;
+    let made = ready.iter().filter(|file| file.made).map(|file| &file.path);
+    for path in made.chain(embedded.iter().map(|text| &text.path)) {
+        let _ = std::fs::remove_file(path);
+    }
+    outcome?;
+    done(checked(&film, &halt).await?, sidecars)
+}
+
+/// Brings the result into the order of a finished file and compares it with what was planned.
+async fn checked(film: &check::Film<'_>, halt: &Halt) -> Result<check::Verdict, EngineError> {
+    if film.output.is_mp4() {
+        let path = film.plan.output.to_owned();
+        blocking(halt, move |halt| faststart::apply(&path, halt)).await?;
+    }
+    check::run(film, halt).await
 }
 
 fn output_for(plan: &Plan<'_>, selected: &[Selected]) -> Output {

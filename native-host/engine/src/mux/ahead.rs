@@ -45,7 +45,7 @@ impl Ahead {
         let looked = super::look(plan, &halt).await?;
         let Some(arguments) = looked.as_it_comes(plan)? else { return Ok(None) };
         let result = plan.work.join("ahead");
-        let mut told = arguments::with(&arguments, plan.output, &result);
+        let mut told = arguments::with(&arguments::ahead(&arguments), plan.output, &result);
         let mut until = Vec::new();
         for (number, input) in looked.media.iter().enumerate() {
             let pipe = plan.work.join(format!("ahead{number}"));

@@ -18,7 +18,10 @@ use super::{Input, Plan, TrackKind, ffmpeg};
 use crate::EngineError;
 
 /// How far ffmpeg looks for what a stream is: sound may begin late.
-const PROBED: [&str; 4] = ["-probesize", "64M", "-analyzeduration", "60M"];
+const PROBED: [&str; 4] = ["-probesize", FAR, "-analyzeduration", "60M"];
+const FAR: &str = "64M";
+/// How far while a film comes. Of a transport stream ffmpeg keeps as much in memory before it begins, whatever it has found.
+const NEAR: &str = "8M";
 
 /// A stream of the result.
 #[derive(Debug, Clone)]
@@ -143,6 +146,11 @@ pub(super) fn of(
     out.extend(["-f", output.muxer()].map(Into::into));
     out.push(ffmpeg::file(plan.output));
     out
+}
+
+/// The same for a film that still comes. Should a stream begin too late to be found, the film is made in the end.
+pub(super) fn ahead(arguments: &[OsString]) -> Vec<OsString> {
+    arguments.iter().map(|one| if one == FAR { NEAR.into() } else { one.clone() }).collect()
 }
 
 /// The same with another file in place of one.
