@@ -121,6 +121,18 @@ fn the_queue_pauses_and_goes_on_with_a_page() {
     let meta = daemon.call("POST", "/meta", &json!({ "url": page }).to_string());
     // What ends in `.html` is wanted as it is, unless it is said to be a page for yt-dlp.
     assert_eq!(meta.json()["kind"], "file", "{}", meta.body);
+    for (query, body) in
+        [("", json!({ "url": page, "kind": "site" })), ("?kind=site", json!({ "url": page }))]
+    {
+        let meta = daemon.call("POST", &format!("/meta{query}"), &body.to_string()).json();
+        assert_eq!(
+            (meta["kind"].as_str(), meta["title"].as_str()),
+            (Some("site"), Some("A talk (1)")),
+            "{meta}"
+        );
+    }
+    let wrong = daemon.call("POST", "/meta?kind=movie", &json!({ "url": page }).to_string());
+    assert_eq!(wrong.status, 400, "{}", wrong.body);
     let id = daemon.add(&json!({ "url": page, "kind": "site", "rate_limit": film.len() / 20 }));
     eventually("bytes of the film", || (daemon.row(id)["received_bytes"].as_u64()? > 0).then_some(()));
     assert_eq!(daemon.call("POST", &format!("/download/{id}/pause"), "").status, 200);

@@ -310,6 +310,14 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`]; a stream under DRM is [`EngineError::Drm`].
     pub async fn probe(&self, source: &Source) -> Result<Probe, EngineError> {
-        probe::probe(&self.net, source).await
+        self.probe_as(source, None).await
+    }
+
+    /// The same of what the caller says it is, as [`Job::kind`] does; none finds out from the answer.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn probe_as(&self, source: &Source, kind: Option<Kind>) -> Result<Probe, EngineError> {
+        probe::probe(&self.net, source, kind).await
     }
 }

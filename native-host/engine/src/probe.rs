@@ -84,7 +84,7 @@ pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError>
                 kind: if kind == Kind::Site { "site" } else { "file" },
                 quality: None,
                 live: false,
-                duration_s: 0.0,
+                duration_s: None,
                 total_bytes: answer::content_length(&answer.headers).filter(|_| identity),
                 tracks: Vec::new(),
             })
@@ -92,14 +92,17 @@ pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError>
     }
 }
 
-/// See [`crate::Engine::probe`].
-pub(crate) async fn probe(net: &Net, source: &Source) -> Result<Probe, EngineError> {
+/// See [`crate::Engine::probe_as`].
+pub(crate) async fn probe(net: &Net, source: &Source, wanted: Option<Kind>) -> Result<Probe, EngineError> {
+    if wanted == Some(Kind::Site) {
+        return site::probe(net, source).await;
+    }
     let mut answer = asked(net, source).await?;
     // Only its name rules are used: nothing is written.
     let job = Job::new(source.clone(), std::path::PathBuf::new());
     let content_type = answer::content_type(&answer.headers);
-    let kind = resolve::kind(&mut answer, None).await?;
-    if kind == Kind::File && resolve::is_site(&mut answer, &job).await? {
+    let kind = resolve::kind(&mut answer, wanted).await?;
+    if kind == Kind::File && wanted.is_none() && resolve::is_site(&mut answer, &job).await? {
         drop(answer);
         return site::probe(net, source).await;
     }

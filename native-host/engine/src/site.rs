@@ -11,6 +11,7 @@
 mod failure;
 mod info;
 mod lines;
+mod planned;
 mod private;
 mod program;
 mod progress;
@@ -142,16 +143,16 @@ impl Ready {
     }
 }
 
-/// What would be fetched of a page. How, only yt-dlp knows: there are no tracks.
+/// What would be fetched of a page. In which pieces, only yt-dlp knows: its tracks have no segments.
 pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError> {
     let info = prepare(net, &job.source, job.quality.as_deref(), &job.wishes).await?.info;
     Ok(DryRun {
         kind: "site",
         quality: info.quality(),
         live: info.is_live(),
-        duration_s: info.duration().unwrap_or_default().as_secs_f64(),
+        duration_s: info.duration().map(|duration| duration.as_secs_f64()),
         total_bytes: info.total_bytes(),
-        tracks: Vec::new(),
+        tracks: planned::tracks(&info, &job.wishes),
     })
 }
 

@@ -12,6 +12,9 @@ use crate::DownloadKind;
 pub struct MetaRequest {
     /// `http` or `https` address.
     pub url: String,
+    /// Skips the guess from the server's answer, as in [`crate::NewDownload`]; may stand in the query too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<DownloadKind>,
     /// Request headers as the browser sent them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,

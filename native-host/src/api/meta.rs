@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
 use weir_engine::Thumbnail;
 use weir_media::variants::RenditionKind;
-use weir_protocol::{Meta, MetaRequest, Variant};
+use weir_protocol::{DownloadKind, Meta, MetaRequest, Variant};
 
 use super::Shared;
 use super::error::ApiError;
@@ -19,9 +19,10 @@ use crate::store::RequestContext;
 #[serde(deny_unknown_fields)]
 pub(super) struct MetaParams {
     url: Option<String>,
+    kind: Option<DownloadKind>,
 }
 
-/// `POST /meta?url=…`, or the address and headers in a JSON body.
+/// `POST /meta?url=…&kind=…`, or address, kind and headers in a JSON body.
 pub(super) async fn meta(
     State(door): Shared,
     Params(params): Params<MetaParams>,
@@ -31,12 +32,13 @@ pub(super) async fn meta(
     if let Some(url) = params.url {
         request.url = url;
     }
+    let kind = params.kind.or(request.kind).map(queue::engine_kind);
     let url = check_url(&request.url)?;
     let (headers, cookies) =
         check_headers(&request.headers, request.cookies.as_deref(), request.referer.as_deref())?;
     let context = RequestContext { headers, cookies, referer: request.referer, ..RequestContext::default() };
     let source = queue::source(url.as_str(), &context)?;
-    let probe = door.settings.in_force().engine.probe(&source).await?;
+    let probe = door.settings.in_force().engine.probe_as(&source, kind).await?;
     let duration_ms = probe.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     let estimates: Vec<Option<u64>> =
         probe.variants.iter().map(|variant| probe.estimated_bytes(variant)).collect();

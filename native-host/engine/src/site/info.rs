@@ -65,7 +65,7 @@ pub(super) fn read(json: &[u8]) -> Result<Page, EngineError> {
     }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
@@ -80,15 +80,15 @@ fn rate(value: &Value, key: &str) -> Option<u64> {
 }
 
 /// A codec that is there: yt-dlp says `none` for what is not, and nothing for what it does not know.
-fn codec<'a>(format: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn codec<'a>(format: &'a Value, key: &str) -> Option<&'a str> {
     text(format, key).filter(|codec| *codec != "none")
 }
 
-fn lacks(format: &Value, key: &str) -> bool {
+pub(super) fn lacks(format: &Value, key: &str) -> bool {
     text(format, key) == Some("none")
 }
 
-fn size(format: &Value) -> Option<u64> {
+pub(super) fn size(format: &Value) -> Option<u64> {
     whole(format, "filesize")
 }
 
@@ -130,7 +130,7 @@ impl Info {
     }
 
     /// The formats that will be fetched, a picture before its sound.
-    fn chosen(&self) -> Vec<&Value> {
+    pub(super) fn chosen(&self) -> Vec<&Value> {
         let requested = self.value.get("requested_formats").and_then(Value::as_array);
         match requested.filter(|formats| !formats.is_empty()) {
             Some(formats) => formats.iter().filter(|format| format.is_object()).collect(),
@@ -277,7 +277,7 @@ impl Info {
 }
 
 /// What a language is called here: `de`, `pt-BR`.
-fn tag(text: &str) -> Option<&str> {
+pub(super) fn tag(text: &str) -> Option<&str> {
     let plain = text.len() <= 35 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     (plain && text.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(text)
 }

@@ -19,9 +19,9 @@ pub struct DryRun {
     pub quality: Option<String>,
     /// It still goes on.
     pub live: bool,
-    /// Of the first track, as far as it is known.
-    pub duration_s: f64,
-    /// Size of a file, when the server says.
+    /// Of a stream's first track, or of a page's media; none when that is not known.
+    pub duration_s: Option<f64>,
+    /// Size of the whole, when the server or the page says.
     pub total_bytes: Option<u64>,
     /// What would be fetched; a file has none.
     pub tracks: Vec<PlannedTrack>,
@@ -34,7 +34,13 @@ pub struct PlannedTrack {
     pub kind: &'static str,
     /// RFC 5646.
     pub language: Option<String>,
-    /// In order.
+    /// RFC 6381 codecs string, where a page says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<String>,
+    /// Its size, where a page says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// In order; none of a page, whose pieces only yt-dlp knows.
     pub segments: Vec<PlannedSegment>,
 }
 
@@ -88,7 +94,7 @@ pub(crate) async fn dry_run(
 ) -> Result<DryRun, EngineError> {
     let manifest = manifest::read(kind, answer).await?;
     let ready = look(net, job, manifest).await?;
-    let duration_s = ready.tracks.first().map_or(0.0, |track| track.duration().as_secs_f64());
+    let duration_s = ready.tracks.first().map(|track| track.duration().as_secs_f64());
     Ok(DryRun {
         kind: if kind == Kind::Dash { "dash" } else { "hls" },
         quality: ready.quality,
@@ -107,6 +113,8 @@ fn planned(track: Track) -> PlannedTrack {
             TrackKind::Subtitles => "subtitles",
         },
         language: track.language,
+        codecs: None,
+        total_bytes: None,
         segments: track.segments.iter().map(planned_segment).collect(),
     }
 }
