@@ -53,7 +53,9 @@ fn classify(error: &EngineError) -> (&'static str, Option<Action>) {
         E::ChecksumUnavailable { .. } => (code::CHECKSUM_UNAVAILABLE, Some(Action::Retry)),
         E::BadPlaylist(_) => (code::BAD_PLAYLIST, Some(Action::OpenPage)),
         E::NoSuchQuality { .. } | E::NoSuchLanguage { .. } => (code::BAD_REQUEST, Some(Action::EditInput)),
-        E::SegmentMissing { .. } => (code::SEGMENT_MISSING, Some(Action::KeepPartial)),
+        E::SegmentMissing { .. } | E::SiteSegmentMissing { .. } => {
+            (code::SEGMENT_MISSING, Some(Action::KeepPartial))
+        }
         E::BadManifest { .. } => (code::BAD_MANIFEST, Some(Action::OpenPage)),
         E::NothingRecorded => (code::NOTHING_RECORDED, Some(Action::Retry)),
         E::YtDlpMissing => (code::YT_DLP_MISSING, Some(Action::InstallYtDlp)),

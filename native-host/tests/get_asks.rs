@@ -1,4 +1,4 @@
-//! `weir get`: what the flags make of a request, seen from a server that answers with what it was asked.
+//! `weir get` and `weir add`: what the flags make of a request, seen from a server that answers with what it was asked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,8 +8,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::weir;
+use support::{Daemon, weir};
 
 /// Answers every request with its own head and body; `/private` wants a login first.
 fn mirror() -> u16 {
@@ -171,6 +173,65 @@ fn a_login_goes_to_the_server_that_asks() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         let asked = std::fs::read_to_string(dir.path().join("into/asked.txt")).unwrap();
         assert!(asked.contains("Basic bWU6c2VjcmV0"), "{asked}");
+    }
+}
+
+#[test]
+fn the_daemon_looks_for_logins_where_the_command_says() {
+    let url = format!("http://127.0.0.1:{}/private", mirror());
+    let daemon = Daemon::start_with("auto_retries = 0");
+    let logins = daemon.dir.path().join("logins");
+    std::fs::write(&logins, "machine 127.0.0.1 login me password secret\n").unwrap();
+    let add = |netrc: Option<&str>| {
+        let mut command = weir(daemon.dir.path());
+        command
+            .current_dir(daemon.dir.path())
+            .args(["add", "--json", "-o", "asked.txt"])
+            .args(netrc)
+            .arg(&url);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        daemon.wait_for(row["id"].as_i64().unwrap(), &["completed", "error"])
+    };
+    assert_eq!(add(None)["error"]["code"], "login_required");
+    // Relative to where the command was given, not to where the daemon was started.
+    let row = add(Some("--netrc=logins"));
+    assert_eq!(row["status"], "completed", "{row}");
+    let asked = std::fs::read_to_string(row["path"].as_str().unwrap()).unwrap();
+    assert!(asked.contains("Basic bWU6c2VjcmV0") && !row.to_string().contains("logins"), "{asked} {row}");
+}
+
+#[test]
+fn the_daemon_gives_up_when_the_command_says() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    std::thread::spawn({
+        let attempts = Arc::clone(&attempts);
+        move || {
+            for stream in listener.incoming() {
+                attempts.fetch_add(1, Ordering::SeqCst);
+                drop(stream);
+            }
+        }
+    });
+    let daemon = Daemon::start_with("auto_retries = 0");
+    for (flags, wanted) in [(&["--retries", "0"][..], 1), (&["--retries", "2", "--timeout", "20"], 3)] {
+        attempts.store(0, Ordering::SeqCst);
+        let output =
+            weir(daemon.dir.path()).args(["add", "--json", "--paused"]).args(flags).arg(&url).output();
+        let row: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        let id = row["id"].as_i64().unwrap();
+        for told in [&row, &daemon.row(id)] {
+            assert_eq!(
+                (&told["retries"], told["timeout_s"].as_u64()),
+                (&(wanted - 1).into(), (wanted > 1).then_some(20))
+            );
+        }
+        assert_eq!(daemon.call("POST", &format!("/download/{id}/resume"), "").status, 200);
+        daemon.wait_for(id, &["error"]);
+        assert_eq!(attempts.load(Ordering::SeqCst), wanted);
     }
 }
 

@@ -105,10 +105,91 @@ fn removal_is_told_and_refusals_have_their_status() {
     assert!(String::from_utf8_lossy(&run(&daemon, &["rm", &second]).stdout).contains("removed"));
     // What only the daemon can judge is a mistake all the same.
     let outside = run(&daemon, &["add", "--directory", "../x", "http://127.0.0.1:1/a"]);
-    assert_eq!(outside.status.code(), Some(2), "{}", String::from_utf8_lossy(&outside.stderr));
+    let said = String::from_utf8_lossy(&outside.stderr).into_owned();
+    assert_eq!(outside.status.code(), Some(2), "{said}");
+    let root = daemon.downloads().display().to_string();
+    assert!(said.contains("--directory: ") && said.contains(&root) && !said.contains('`'), "{said}");
     let given_up = add();
     let cancelled = run(&daemon, &["cancel", &given_up]);
     assert!(!String::from_utf8_lossy(&cancelled.stdout).contains('%'));
+}
+
+#[test]
+fn what_belongs_to_get_is_refused_by_name() {
+    // Found before a daemon is started or asked.
+    let home = tempfile::tempdir().unwrap();
+    for flags in [
+        &["--jobs", "4"][..],
+        &["--limit-total", "1M"],
+        &["--write-sha256"],
+        &["--dry-run"],
+        &["--save-failed", "list"],
+    ] {
+        let output = weir(home.path()).arg("add").args(flags).arg("http://127.0.0.1:9/a").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{} is for `weir get`", flags[0])), "{said}");
+    }
+    let help = weir(home.path()).args(["add", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("--jobs, --limit-total") && help.contains("--retries"), "{help}");
+    assert!(!home.path().join("weir").exists(), "nothing was started");
+}
+
+#[test]
+fn a_name_that_had_to_change_is_told() {
+    let daemon = Daemon::start();
+    let added = run(&daemon, &["add", "--json", "--paused", "-o", "what?.bin", "http://127.0.0.1:9/a"]);
+    assert_eq!(lines(&added)[0]["filename"], "what_.bin");
+    assert_eq!(String::from_utf8_lossy(&added.stderr), "weir: `what?.bin` became what_.bin\n");
+}
+
+#[test]
+fn a_refused_command_is_told_as_a_sentence() {
+    let daemon = Daemon::start_with("auto_retries = 0");
+    let id = daemon.add(&serde_json::json!({ "url": "http://127.0.0.1:1/a", "retries": 0 })).to_string();
+    daemon.wait_for(id.parse().unwrap(), &["error"]);
+    let refused = run(&daemon, &["finish", &id]);
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stderr),
+        format!(
+            "weir: {id}: Cannot finish a download that has failed; that is for live recordings, and for streams that \
+             lost segments.\n"
+        )
+    );
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    let home = tempfile::tempdir().unwrap();
+    let script = weir(home.path()).args(["completions", "bash"]).output().unwrap();
+    assert!(script.status.success() && script.stderr.is_empty());
+    let completed = |words: &[&str]| {
+        let ask = format!(
+            "{}\nCOMP_WORDS=({}); COMP_CWORD={}; _weir weir '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            String::from_utf8_lossy(&script.stdout),
+            words.join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        let output = std::process::Command::new("bash").args(["--norc", "-c", &ask]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["weir", "compl"]), ["completions"]);
+    assert_eq!(completed(&["weir", "add", "--retr"]), ["--retries"]);
+    assert_eq!(completed(&["weir", "get", "--audio"]), ["--audio-lang"]);
+    assert_eq!(completed(&["weir", "completions", "z"]), ["zsh"]);
+    for shell in ["zsh", "fish", "powershell", "elvish"] {
+        let output = weir(home.path()).args(["completions", shell]).output().unwrap();
+        assert!(
+            output.status.success() && String::from_utf8_lossy(&output.stdout).contains("keep-partial"),
+            "{shell}"
+        );
+    }
+    assert_eq!(weir(home.path()).args(["completions", "cmd"]).output().unwrap().status.code(), Some(2));
 }
 
 #[test]

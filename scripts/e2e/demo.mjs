@@ -109,11 +109,10 @@ async function perform() {
   await page.getByRole('list', { name: 'Downloads' }).getByText(done.filename).waitFor();
   step('The companion page lists it in the history');
 
-  const { url } = await machine.endpoint();
   say('');
   say(`File  ${done.path}`);
-  say(`Page  ${url}/`);
-  say('The demo and its daemon end now; the file stays.');
+  say('The demo and its daemon end now; the file and the history stay.');
+  say(`To see them in the companion page: WEIR_HOME=${machine.folders.home} ${machine.weir} open`);
 }
 
 async function setTheStage() {

@@ -163,6 +163,14 @@ pub enum EngineError {
         /// Asking again may help.
         transient: bool,
     },
+    /// yt-dlp could not have a segment of the page's media, so the file would have a hole.
+    #[error("a segment of what the page plays cannot be downloaded: {reason}")]
+    SiteSegmentMissing {
+        /// One clause in plain words.
+        reason: String,
+        /// Asking again may help.
+        transient: bool,
+    },
     /// Protected by DRM, which is not touched.
     #[error("the stream is protected by {system}")]
     Drm {
@@ -241,7 +249,7 @@ impl EngineError {
             | Self::BrokenTransfer { .. }
             | Self::Busy { .. } => true,
             Self::ProxyFailed { refused, .. } => !refused,
-            Self::SiteFailed { transient, .. } => *transient,
+            Self::SiteFailed { transient, .. } | Self::SiteSegmentMissing { transient, .. } => *transient,
             Self::HttpStatus { status } => matches!(status, 202 | 408 | 425 | 429 | 500..=599),
             _ => false,
         }

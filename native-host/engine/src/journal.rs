@@ -7,6 +7,7 @@
 //! Two slots are written in turn, so a crash in the middle of a write leaves the slot before it. The lock is on the
 //! same file, which is why it is never replaced by renaming.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -188,6 +189,15 @@ pub(crate) struct SiteState {
     pub(crate) fingerprint: String,
     /// It has ended, and by its own way out. Otherwise what is there may be wrong, and nothing would tell.
     pub(crate) resumable: bool,
+    /// It goes on without segments that cannot be had, and keeps those that came, to be counted.
+    #[serde(default)]
+    pub(crate) counts: bool,
+    /// By the name of a file: how many segments yt-dlp says it has.
+    #[serde(default)]
+    pub(crate) segments: BTreeMap<String, u64>,
+    /// By the name of a file: up to which segment nothing is missing, though those segments are no longer kept.
+    #[serde(default)]
+    pub(crate) whole: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

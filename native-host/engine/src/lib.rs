@@ -146,6 +146,17 @@ impl std::fmt::Debug for EngineOptions {
     }
 }
 
+/// What one download wants otherwise than its engine; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// See [`EngineOptions::retries`].
+    pub retries: Option<u32>,
+    /// See [`EngineOptions::patience`]; a connection is not waited for any longer either.
+    pub patience: Option<Duration>,
+    /// See [`EngineOptions::netrc`].
+    pub netrc: Option<PathBuf>,
+}
+
 /// One thing to bring home.
 #[derive(Clone)]
 pub struct Job {
@@ -276,6 +287,15 @@ impl Engine {
     /// The TLS library cannot be set up.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         Ok(Self { net: net::Net::new(Arc::new(options))?, scans: Arc::default() })
+    }
+
+    /// This engine for a download that wants something otherwise. They share what was learned about servers and, unless
+    /// `tuning` names a patience, connections.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn tuned(&self, tuning: &Tuning) -> Result<Self, EngineError> {
+        Ok(Self { net: self.net.tuned(tuning)?, scans: Arc::clone(&self.scans) })
     }
 
     /// Brings `job` home; [`Finished::settle`] ends it. Progress is told through `monitor`. Cancelling `stop` ends it with

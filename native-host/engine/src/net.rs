@@ -20,7 +20,7 @@ use url::Url;
 use crate::hosts::Slot;
 use crate::ranges::Span;
 use crate::source::{self, Method, Source};
-use crate::{EngineError, EngineOptions, answer};
+use crate::{EngineError, EngineOptions, Tuning, answer};
 
 use clients::{Clients, Pool};
 pub(crate) use failure::status_error;
@@ -76,6 +76,30 @@ impl Net {
     pub(crate) fn new(options: Arc<EngineOptions>) -> Result<Self, EngineError> {
         let logins = Arc::new(Logins::new(options.netrc.clone()));
         Ok(Self { pool: Arc::new(Pool::new(Arc::clone(&options))?), logins, options })
+    }
+
+    /// See [`crate::Engine::tuned`].
+    pub(crate) fn tuned(&self, tuning: &Tuning) -> Result<Self, EngineError> {
+        if *tuning == Tuning::default() {
+            return Ok(self.clone());
+        }
+        let mut options = EngineOptions::clone(&self.options);
+        options.retries = tuning.retries.unwrap_or(options.retries);
+        let mut pool = Arc::clone(&self.pool);
+        if let Some(patience) = tuning.patience {
+            options.patience = patience;
+            options.connect_timeout = options.connect_timeout.min(patience);
+            // How long a connection is waited for is a matter of the client that makes it.
+            pool = Arc::new(Pool::new(Arc::new(options.clone()))?);
+        }
+        let logins = match &tuning.netrc {
+            Some(netrc) => {
+                options.netrc = Some(netrc.clone());
+                Arc::new(Logins::new(options.netrc.clone()))
+            }
+            None => Arc::clone(&self.logins),
+        };
+        Ok(Self { pool, logins, options: Arc::new(options) })
     }
 
     pub(crate) fn options(&self) -> &EngineOptions {

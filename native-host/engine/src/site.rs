@@ -11,6 +11,7 @@
 mod failure;
 mod info;
 mod lines;
+mod lost;
 mod planned;
 mod private;
 mod program;
@@ -82,31 +83,24 @@ pub(crate) async fn prepare(
     if source.method != Method::Get {
         return Err(failed("it cannot be asked for with a POST request".to_owned(), false));
     }
-    let quality = Quality::read(wish)?;
     let caller = Caller::new(net, source)?;
-    let ffmpeg = caller.ffmpeg.is_some();
-    if !ffmpeg && (quality == Quality::Audio || !wishes.subtitles.is_empty()) {
-        return Err(EngineError::FfmpegMissing);
-    }
-    let formats = selection::formats(&quality, wishes, ffmpeg);
-    let mut page = source.url.clone();
-    // User info would go along through redirects to other hosts.
-    let _ = page.set_username("");
-    let _ = page.set_password(None);
-    for _ in 0..MAX_HOPS {
-        check_place(net, &page)?;
-        match caller.ask(&page, &formats, wish).await? {
-            Page::Elsewhere(next) => page = next,
-            Page::One(info) => {
-                info.places().iter().try_for_each(|place| check_place(net, place))?;
-                if info.is_upcoming() {
-                    return Err(failed("it has not begun yet".to_owned(), true));
-                }
-                return Ok(Ready { info: *info, quality, caller });
-            }
+    let asked = match Quality::read(wish) {
+        Ok(quality) => caller.look(net, source, quality, wish, wishes).await,
+        Err(error) => Err(error),
+    };
+    let (info, quality) = match asked {
+        Err(EngineError::NoSuchQuality { wanted, .. }) => {
+            // It is asked again, for whatever there is: a wish that does not exist is answered by those that do.
+            let look = caller.look(net, source, Quality::Best, None, &Wishes::default()).await;
+            let offered = look.map_or_else(|_| Vec::new(), |(info, _)| info.offered());
+            return Err(EngineError::NoSuchQuality { wanted, offered });
         }
+        asked => asked?,
+    };
+    if info.is_upcoming() {
+        return Err(failed("it has not begun yet".to_owned(), true));
     }
-    Err(failed("the page leads to others in circles".to_owned(), false))
+    Ok(Ready { info, quality, caller })
 }
 
 /// Our own door is nobody's media.
@@ -201,7 +195,6 @@ impl Caller {
                 "never",
                 "--no-exec",
                 "--no-playlist",
-                "--abort-on-unavailable-fragments",
                 // Beside the one it looks for by itself; whether it is new enough it finds out.
                 "--js-runtimes",
                 "node",
@@ -230,6 +223,37 @@ impl Caller {
             patience: engine.patience * (engine.retries + 2) * 2,
             host: source.url.host_str().unwrap_or_default().to_owned(),
         })
+    }
+
+    /// Asks about a page, and about those it leads to, until there is one thing to download.
+    async fn look(
+        &self,
+        net: &Net,
+        source: &Source,
+        quality: Quality,
+        wish: Option<&str>,
+        wishes: &Wishes,
+    ) -> Result<(Info, Quality), EngineError> {
+        let ffmpeg = self.ffmpeg.is_some();
+        if !ffmpeg && (quality == Quality::Audio || !wishes.subtitles.is_empty()) {
+            return Err(EngineError::FfmpegMissing);
+        }
+        let formats = selection::formats(&quality, wishes, ffmpeg);
+        let mut page = source.url.clone();
+        // User info would go along through redirects to other hosts.
+        let _ = page.set_username("");
+        let _ = page.set_password(None);
+        for _ in 0..MAX_HOPS {
+            check_place(net, &page)?;
+            match self.ask(&page, &formats, wish).await? {
+                Page::Elsewhere(next) => page = next,
+                Page::One(info) => {
+                    info.places().iter().try_for_each(|place| check_place(net, place))?;
+                    return Ok((*info, quality));
+                }
+            }
+        }
+        Err(failed("the page leads to others in circles".to_owned(), false))
     }
 
     /// What it says of a page. Dropping the future ends it.

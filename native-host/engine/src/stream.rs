@@ -40,7 +40,7 @@ use crate::net::Net;
 use crate::part::Part;
 use crate::{EngineError, Finished, Job, Kind, Source, resolve};
 
-use choose::{Choice, Wanted, choose, is_audio_wish};
+use choose::{Choice, Wanted, choose, fits_the_only_one, is_audio_wish};
 pub(crate) use dry_run::dry_run;
 pub use dry_run::{DryRun, PlannedKey, PlannedMap, PlannedSegment, PlannedTrack};
 use feeds::feeds;
@@ -134,6 +134,10 @@ async fn hls(
             if let Some(wanted) = job.wishes.subtitles.iter().find(|wish| *wish != "all") {
                 let wanted = wanted.clone();
                 return Err(EngineError::NoSuchLanguage { what: "subtitles", wanted, offered: Vec::new() });
+            }
+            if !fits_the_only_one(wish) {
+                let wanted = wish.chars().take(64).collect();
+                return Err(EngineError::NoSuchQuality { wanted, offered: vec!["one only".to_owned()] });
             }
             let whole = manifest::whole_address(url.clone());
             let media = if media.skipped > 0 && whole != url {

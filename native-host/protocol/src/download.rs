@@ -16,6 +16,7 @@ pub type DownloadId = i64;
 
 /// How a download is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DownloadKind {
     /// One HTTP(S) resource.
@@ -55,6 +56,7 @@ impl DownloadKind {
 
 /// Where a download stands. Only the daemon's queue changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DownloadStatus {
     /// Waiting for its turn.
@@ -157,6 +159,7 @@ pub enum Finish {
 
 /// One row of the queue and of the history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Download {
     /// Row number.
     pub id: DownloadId,
@@ -233,15 +236,15 @@ impl Download {
     #[must_use]
     pub fn finish(&self) -> Option<Finish> {
         let stopped = self.waits() || matches!(self.status, DownloadStatus::Paused | DownloadStatus::Error);
-        let partly = || {
-            let lost = self.error.as_ref().is_some_and(|error| error.action == Some(Action::KeepPartial));
-            self.live || lost || matches!(self.status, DownloadStatus::Paused)
-        };
+        let lost = || self.error.as_ref().is_some_and(|error| error.action == Some(Action::KeepPartial));
+        let partly = || self.live || lost() || matches!(self.status, DownloadStatus::Paused);
         match self.status {
             DownloadStatus::Resolving | DownloadStatus::Downloading if self.live => {
                 Some(Finish::EndRecording)
             }
             _ if self.kind.is_segmented() && stopped && partly() => Some(Finish::KeepPartial),
+            // Whether a page comes in segments is known once one of them was lost.
+            _ if self.kind == DownloadKind::Site && stopped && lost() => Some(Finish::KeepPartial),
             _ => None,
         }
     }
@@ -249,6 +252,7 @@ impl Download {
 
 /// Body of `POST /download`. Only `url` is needed.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct NewDownload {
     /// `http` or `https` address of the file or the playlist.
@@ -317,6 +321,15 @@ pub struct NewDownload {
     /// Goes with `username`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// Absolute path of a netrc file on the daemon's machine, used for this download instead of that of the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netrc: Option<String>,
+    /// Attempts in a row without a byte of progress before it fails, 0–1000; those of the settings when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Seconds of silence before a connection is given up, 1–3600; 30 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
     /// What the finished file must match: `sha256:<hex>`, `sha512:<hex>`, `sha1:<hex>`, `md5:<hex>`, `sidecar` (the
     /// server's own `NAME.sha256` beside the file), or the address of a list of sums.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -356,8 +369,25 @@ impl fmt::Debug for NewDownload {
     }
 }
 
+/// Answer of `POST /download` and `GET /download/{id}`: the row, and how its server is asked as far as that is no
+/// secret. Lists and events have the row alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DownloadDetail {
+    /// The row.
+    #[serde(flatten)]
+    pub download: Download,
+    /// As wished for; none goes by the settings, and a finished download has forgotten it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// As wished for; see `retries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
+}
+
 /// Body of `PATCH /download/{id}`. Absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DownloadPatch {
     /// New address of the same content, for links that expired. Not while it runs.
@@ -375,15 +405,32 @@ pub struct DownloadPatch {
     /// RFC 3339; the row does not start before, and a paused one is queued for then. `null` lets it start at its turn.
     /// Only of rows that are queued or paused.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub start_at: Option<Option<String>>,
     /// Another group; `null` is none. The folder of the file changes with it only before anything has arrived.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub category: Option<Option<String>>,
+}
+
+// Written by hand: a fresh link carries a token.
+impl fmt::Debug for DownloadPatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DownloadPatch")
+            .field("url", &self.url.as_ref().map(|_| "…"))
+            .field("rate_limit", &self.rate_limit)
+            .field("priority", &self.priority)
+            .field("filename", &self.filename)
+            .field("start_at", &self.start_at)
+            .field("category", &self.category)
+            .finish()
+    }
 }
 
 /// Body of `POST /download/{id}/move`: one of the two. A row that passes others of another priority takes on theirs, so
 /// that it does run where it was put.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MoveDownload {
     /// Relative to the rows that wait for their turn.
@@ -396,6 +443,7 @@ pub struct MoveDownload {
 
 /// Where a row goes in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MoveTo {
     /// Before all others.
@@ -411,6 +459,7 @@ pub enum MoveTo {
 /// Answer of `GET /download/{id}/ranges`: which bytes of one file are there. Spans are `[from, to)` in bytes, in order,
 /// and do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ranges {
     /// Size of the whole, when known.
     pub total_bytes: Option<u64>,
@@ -457,16 +506,14 @@ mod tests {
                 let expected = (status == S::Paused).then_some(Finish::KeepPartial);
                 assert_eq!(row(kind, status).finish(), expected, "{kind:?} {status:?}");
             }
-            for kind in [DownloadKind::File, DownloadKind::Site] {
-                assert_eq!(
-                    Download { error: lost(), ..row(kind, status) }.finish(),
-                    None,
-                    "{kind:?} {status:?}"
-                );
-            }
+            let file = Download { error: lost(), ..row(DownloadKind::File, status) };
+            assert_eq!(file.finish(), None, "a file has no segments to lose, {status:?}");
+            assert_eq!(row(DownloadKind::Site, status).finish(), None, "{status:?}");
         }
-        let failed = Download { error: lost(), ..row(DownloadKind::Dash, S::Error) };
-        assert_eq!(failed.finish(), Some(Finish::KeepPartial));
+        for kind in [DownloadKind::Dash, DownloadKind::Site] {
+            let failed = Download { error: lost(), ..row(kind, S::Error) };
+            assert_eq!(failed.finish(), Some(Finish::KeepPartial), "{kind:?}");
+        }
         let waits = Download { error: lost(), ..row(DownloadKind::Hls, S::Queued) };
         assert_eq!(waits.finish(), Some(Finish::KeepPartial), "it would be tried again by itself");
     }

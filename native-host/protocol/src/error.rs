@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The one button a failed row offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Try again; what is on disk is kept.
@@ -37,6 +38,7 @@ pub enum Action {
 
 /// A failure as every client shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorInfo {
     /// Stable, snake_case, append-only: see [`code`].
     pub code: String,
@@ -48,6 +50,7 @@ pub struct ErrorInfo {
 
 /// Body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// The failure.
     pub error: ErrorInfo,

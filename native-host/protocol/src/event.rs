@@ -9,6 +9,7 @@ use crate::{Action, Download, DownloadId};
 
 /// Server to client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// Everything unfinished and the newest of the history. Replaces what the client knew. A long one comes
@@ -49,6 +50,7 @@ pub enum Event {
 
 /// The part of a download that changes all the time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Which download.
     pub id: DownloadId,
@@ -73,6 +75,7 @@ pub struct Progress {
 
 /// Client to server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientMessage {
     /// Asks for these topics and nothing else; answered with a snapshot. Without it a client gets them all.
@@ -84,6 +87,7 @@ pub enum ClientMessage {
 
 /// A family of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// Every download event.

@@ -2,7 +2,7 @@
 //!
 //! Owns the JSON shapes of REST bodies, `/ws` frames and native-messaging frames, and the few constants
 //! both ends must agree on. Never does I/O, never validates meaning (the daemon does), depends on serde only
-//! so that the same code compiles to native and to Wasm.
+//! so that the same code compiles to native and to Wasm; the feature `openapi` adds the schemas that the daemon publishes.
 //!
 //! Invariant: names are append-only. The golden files in `tests/golden/` hold the exact JSON; a change there
 //! is a change of the contract.
@@ -17,8 +17,8 @@ mod session;
 mod settings;
 
 pub use download::{
-    Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Finish, MoveDownload, MoveTo,
-    NewDownload, Ranges,
+    Download, DownloadDetail, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Finish, MoveDownload,
+    MoveTo, NewDownload, Ranges,
 };
 pub use error::{Action, ErrorBody, ErrorInfo, code};
 pub use event::{ClientMessage, Event, Progress, Topic};

@@ -8,6 +8,7 @@ use crate::DownloadKind;
 
 /// Body of `POST /meta`; the address may stand in the query (`/meta?url=…`) instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MetaRequest {
     /// `http` or `https` address.
@@ -28,6 +29,7 @@ pub struct MetaRequest {
 
 /// Answer of `POST /meta`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Meta {
     /// The address asked about.
     pub url: String,
@@ -61,6 +63,7 @@ pub struct Meta {
 
 /// Other sound, or subtitles, of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rendition {
     /// Stable for the same playlist.
     pub id: String,
@@ -78,6 +81,7 @@ pub struct Rendition {
 
 /// One quality of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Variant {
     /// Value for `quality` in `POST /download`; stable for the same playlist.
     pub id: String,

@@ -30,6 +30,7 @@ impl std::fmt::Debug for Endpoint {
 
 /// Answer of `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// Always `ok`.
     pub status: String,
@@ -41,6 +42,7 @@ pub struct Health {
 
 /// Answer of `POST /session/ticket`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ticket {
     /// Opens one session, once.
     pub ticket: String,
@@ -52,6 +54,7 @@ pub struct Ticket {
 
 /// Body of `POST /session`: exactly one of the two. Answered by 204 and the cookie `weir_session_<port>`.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionRequest {
     /// From `POST /session/ticket`.

@@ -11,6 +11,7 @@ use crate::nullable::nullable;
 
 /// Answer of `GET /settings` and `PATCH /settings`: every key with the value that holds now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {
     /// Port of the door.
     pub port: u16,
@@ -49,6 +50,7 @@ pub struct Settings {
 
 /// What the quiet hours make of the settings at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SettingsNow {
     /// Bytes per second of all downloads together; none is unlimited.
     pub rate_limit: Option<u64>,
@@ -60,37 +62,48 @@ pub struct SettingsNow {
 
 /// Body of `PATCH /settings`. Absent fields stay as they are; `null` goes back to the default.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SettingsPatch {
     /// An absolute path.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub download_dir: Option<Option<String>>,
     /// 1–64.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
     pub max_active: Option<Option<u32>>,
     /// 1–64.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
     pub max_per_host: Option<Option<u32>>,
     /// Bytes per second; 0 is none.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub rate_limit: Option<Option<u64>>,
     /// 0.1–10.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     pub progress_hz: Option<Option<f64>>,
     /// 0–100.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
     pub retries: Option<Option<u32>>,
     /// 0–100.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
     pub auto_retries: Option<Option<u32>>,
     /// As `proxy` of a new download.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub proxy: Option<Option<String>>,
     /// The whole list.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<QuietHours>>))]
     pub quiet_hours: Option<Option<Vec<QuietHours>>>,
     /// The whole list.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Category>>))]
     pub category: Option<Option<Vec<Category>>>,
 }
 
@@ -103,6 +116,7 @@ impl fmt::Debug for SettingsPatch {
 
 /// Hours of the day, by the clock on the wall, with a limit of their own or none at all running.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
     /// `HH:MM`, included.
@@ -122,6 +136,7 @@ pub struct QuietHours {
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Weekday {
     /// Monday.
@@ -143,6 +158,7 @@ pub enum Weekday {
 /// A group of downloads and the rule by which new ones join it. Of the lists that are given, `hosts` must fit, and
 /// `types` or `extensions` must; a group without any is joined only by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Category {
     /// What the row says.

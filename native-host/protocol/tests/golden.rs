@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use weir_protocol::{
-    ClientMessage, Download, DownloadPatch, Endpoint, ErrorBody, Event, Health, Meta, MetaRequest,
-    MoveDownload, NativeRequest, NativeResponse, NewDownload, Ranges, SessionRequest, Settings,
+    ClientMessage, Download, DownloadDetail, DownloadPatch, Endpoint, ErrorBody, Event, Health, Meta,
+    MetaRequest, MoveDownload, NativeRequest, NativeResponse, NewDownload, Ranges, SessionRequest, Settings,
     SettingsPatch, Ticket,
 };
 
@@ -42,6 +42,7 @@ macro_rules! golden {
 
 golden! {
     download: Download;
+    download_detail: DownloadDetail;
     new_download: NewDownload;
     download_patch: DownloadPatch;
     move_download: MoveDownload;
@@ -105,6 +106,8 @@ fn secrets_do_not_reach_debug_output() {
     for secret in ["S3CRET", "a=1; b=2", "sig="] {
         assert!(!shown.contains(secret), "{shown}");
     }
+    let patch = DownloadPatch { url: Some("http://h/f?sig=S3CRET".into()), ..DownloadPatch::default() };
+    assert!(!format!("{patch:?}").contains("S3CRET"));
     let patch = SettingsPatch { proxy: Some(Some("http://u:S3CRET@p".into())), ..SettingsPatch::default() };
     assert!(!format!("{patch:?}").contains("S3CRET"));
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use weir_protocol::{
-    Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, MoveDownload, NewDownload,
-    Ranges, TOTAL_COUNT_HEADER, code,
+    Action, Download, DownloadDetail, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, MoveDownload,
+    NewDownload, Ranges, TOTAL_COUNT_HEADER, code,
 };
 
 use super::error::ApiError;
@@ -17,21 +17,30 @@ use super::input::{Body, Id, Params};
 use super::intake::{
     category_folder, check_category, check_new, check_rate, check_start_at, check_url, clip,
 };
-use super::{Door, Shared};
+use super::{Door, Shared, guard};
 use crate::desktop::{self, OpenError};
-use crate::queue::{Act, Target};
+use crate::queue::{self, Act, Target};
 use crate::store::{ListQuery, Sort};
 
 /// `POST /download`: 201 and the row.
-pub(super) async fn add(State(door): Shared, Body(new): Body<NewDownload>) -> Result<Response, ApiError> {
+pub(super) async fn add(
+    State(door): Shared,
+    headers: HeaderMap,
+    Body(new): Body<NewDownload>,
+) -> Result<Response, ApiError> {
+    if new.netrc.is_some() && !guard::has_bearer(&headers) {
+        return Err(ApiError::bad_request("`netrc` is for programs that hold the token, not for a page."));
+    }
     let record = check_new(&door.settings.in_force().config, new)?;
+    let (retries, timeout_s) = (record.request.retries, record.request.timeout_s);
     let download = door.queue.add(record).await?;
-    Ok((StatusCode::CREATED, Json(download)).into_response())
+    let detail = DownloadDetail { download, retries, timeout_s };
+    Ok((StatusCode::CREATED, Json(detail)).into_response())
 }
 
 /// `GET /download/{id}`.
-pub(super) async fn get(State(door): Shared, Id(id): Id) -> Result<Json<Download>, ApiError> {
-    Ok(Json(door.queue.get(id).await?))
+pub(super) async fn get(State(door): Shared, Id(id): Id) -> Result<Json<DownloadDetail>, ApiError> {
+    Ok(Json(door.queue.detail(id).await?))
 }
 
 /// `PATCH /download/{id}`.
@@ -151,7 +160,7 @@ pub(super) async fn finished(door: &Door, id: DownloadId) -> Result<Download, Ap
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             code::ILLEGAL_TRANSITION,
-            format!("The file is not finished: the download is {}.", download.status.as_str()),
+            format!("The file is not finished: its download {}.", queue::in_words(download.status)),
             None,
         ));
     }

@@ -7,7 +7,7 @@ use weir_engine::EngineError;
 use weir_protocol::{Action, ErrorBody, ErrorInfo, code};
 
 use crate::failure;
-use crate::queue::QueueError;
+use crate::queue::{self, Act, QueueError};
 
 /// A refusal or a failure, ready to be sent.
 #[derive(Debug)]
@@ -118,12 +118,13 @@ impl From<QueueError> for ApiError {
             QueueError::NotFound(id) => {
                 Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, format!("There is no download {id}."), None)
             }
-            QueueError::Illegal { act, status } => Self::new(
-                StatusCode::CONFLICT,
-                code::ILLEGAL_TRANSITION,
-                format!("Cannot {act} a download that is {}.", status.as_str()),
-                None,
-            ),
+            QueueError::Illegal { act, status } => {
+                let mut message = format!("Cannot {act} a download that {}", queue::in_words(*status));
+                if *act == Act::Finish.as_str() {
+                    message += "; that is for live recordings, and for streams that lost segments";
+                }
+                Self::new(StatusCode::CONFLICT, code::ILLEGAL_TRANSITION, message + ".", None)
+            }
             QueueError::Stopping => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 code::DAEMON_UNAVAILABLE,

@@ -16,7 +16,7 @@ use weir_protocol::{Action, DownloadKind, DownloadStatus, NewDownload, code};
 
 use super::error::ApiError;
 use crate::config::{Config, category};
-use crate::confine;
+use crate::confine::{self, ConfineError};
 use crate::queue;
 use crate::store::{Record, RequestContext};
 use crate::wishes;
@@ -33,6 +33,9 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 const MAX_HEADERS: usize = 64 * 1024;
 /// Longest name or password.
 const MAX_LOGIN: usize = 1024;
+/// Most attempts in a row, and longest silence in seconds, as on the command line.
+const MAX_RETRIES: u32 = 1000;
+const MAX_TIMEOUT_S: u64 = 3600;
 /// More places of one file than anybody publishes.
 const MAX_MIRRORS: usize = 64;
 
@@ -63,7 +66,7 @@ pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, Api
     };
     let directory = match new.directory.as_deref().filter(|directory| !directory.is_empty()) {
         Some(wanted) => confine::folder(&config.download_dir, Path::new(wanted))
-            .map_err(|error| ApiError::bad_request(format!("`directory`: {error}.")))?,
+            .map_err(|error| refuse_folder(&error, &config.download_dir))?,
         None => category_folder(config, category.as_deref())?,
     };
     let mut record = Record::new(url.as_str(), kind, &name, &directory, &queue::now());
@@ -79,6 +82,13 @@ pub(super) fn check_new(config: &Config, new: NewDownload) -> Result<Record, Api
         record.download.status = DownloadStatus::Paused;
     }
     Ok(record)
+}
+
+fn refuse_folder(error: &ConfineError, root: &Path) -> ApiError {
+    ApiError::bad_request(match error {
+        ConfineError::Outside => format!("`directory`: {error}, {}.", root.display()),
+        _ => format!("`directory`: {error}."),
+    })
 }
 
 /// What the row says until the server has answered; the engine decides by the answer.
@@ -146,6 +156,21 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
     if new.connections.is_some_and(|count| !(1..=32).contains(&count)) {
         return Err(ApiError::bad_request("`connections` is between 1 and 32."));
     }
+    if new.retries.is_some_and(|retries| retries > MAX_RETRIES) {
+        return Err(ApiError::bad_request(format!("`retries` is at most {MAX_RETRIES}.")));
+    }
+    if new.timeout_s.is_some_and(|seconds| !(1..=MAX_TIMEOUT_S).contains(&seconds)) {
+        return Err(ApiError::bad_request(format!("`timeout_s` is between 1 and {MAX_TIMEOUT_S}.")));
+    }
+    let netrc = new.netrc.clone().filter(|path| !path.is_empty());
+    if let Some(path) = netrc.as_deref().map(Path::new) {
+        if !path.is_absolute() {
+            return Err(ApiError::bad_request("`netrc` is an absolute path."));
+        }
+        if !path.is_file() {
+            return Err(ApiError::bad_request("`netrc`: there is no such file."));
+        }
+    }
     let quality = new.quality.clone().filter(|quality| !quality.is_empty());
     if quality.is_some() && new.kind == Some(DownloadKind::File) {
         return Err(ApiError::bad_request("A plain file has no `quality` to choose."));
@@ -169,6 +194,9 @@ fn check_context(new: &NewDownload) -> Result<RequestContext, ApiError> {
         username,
         password,
         connections: new.connections,
+        netrc,
+        retries: new.retries,
+        timeout_s: new.timeout_s,
         audio_languages: wishes.audio_languages,
         subtitles: wishes.subtitles,
         subtitle_form: new.subtitle_form.clone(),
@@ -413,6 +441,29 @@ mod tests {
             NewDownload { live_limit_s: Some(0), ..NewDownload::default() },
             NewDownload { live_limit_s: Some(u64::MAX), ..NewDownload::default() },
             NewDownload { kind: Some(DownloadKind::File), ..new },
+        ] {
+            assert!(check_context(&wrong).is_err(), "{}", serde_json::to_string(&wrong).unwrap());
+        }
+    }
+
+    #[test]
+    fn patience_is_bounded_and_a_netrc_is_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let new = NewDownload {
+            netrc: Some(path.clone()),
+            retries: Some(0),
+            timeout_s: Some(3600),
+            ..NewDownload::default()
+        };
+        let context = check_context(&new).unwrap();
+        assert_eq!((context.netrc, context.retries, context.timeout_s), (Some(path), Some(0), Some(3600)));
+        for wrong in [
+            NewDownload { retries: Some(1001), ..NewDownload::default() },
+            NewDownload { timeout_s: Some(0), ..NewDownload::default() },
+            NewDownload { timeout_s: Some(3601), ..NewDownload::default() },
+            NewDownload { netrc: Some("netrc".into()), ..NewDownload::default() },
+            NewDownload { netrc: Some("/nowhere/netrc".into()), ..NewDownload::default() },
         ] {
             assert!(check_context(&wrong).is_err(), "{}", serde_json::to_string(&wrong).unwrap());
         }

@@ -3,7 +3,9 @@
 //! Owns routes, who may use them, and how answers look. Never changes a download itself: the queue does. Invariant:
 //! every request, whatever its path, passes the checks of [`guard`] in their order before a handler sees it.
 
+mod archive;
 mod credentials;
+mod docs;
 mod downloads;
 mod error;
 mod file;
@@ -11,6 +13,7 @@ mod guard;
 mod input;
 mod intake;
 mod meta;
+mod openapi;
 mod page;
 mod session;
 mod settings;
@@ -74,6 +77,9 @@ impl Door {
 pub(crate) fn router(door: Arc<Door>) -> Router {
     let open = Router::new()
         .route("/health", get(health))
+        .route("/openapi.json", get(openapi::get))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
         .route("/session", post(session::open))
         .route("/", get(page::index_or_socket))
         .merge(page::assets())

@@ -15,7 +15,7 @@ use rust_embed::RustEmbed;
 use std::sync::Arc;
 
 use super::error::ApiError;
-use super::{Door, Shared, guard, ws};
+use super::{Door, Shared, docs, guard, ws};
 use crate::endpoint::hex;
 
 /// What `cargo xtask build` made. In debug builds the files are read from disk.
@@ -39,7 +39,7 @@ pub(super) fn assets() -> Router<Arc<Door>> {
 
 /// A path that can be opened without a session.
 pub(super) fn is_open(path: &str) -> bool {
-    path == "/" || Assets::get(path.trim_start_matches('/')).is_some()
+    path == "/" || docs::is_page(path) || Assets::get(path.trim_start_matches('/')).is_some()
 }
 
 /// `GET /`: the page, or with `Upgrade: websocket` the same socket as `/ws`.

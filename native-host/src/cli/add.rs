@@ -8,21 +8,67 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use weir_protocol::{Download, NewDownload};
+use weir_protocol::{DownloadDetail, NewDownload};
 
 use super::addresses::AddressArgs;
 use super::manage::{say, say_json};
 use super::request::RequestArgs;
-use super::{output, worse};
+use super::{Usage, output, worse};
 use crate::home::Home;
 use crate::remote::Remote;
 
+/// Flags of `weir get` for a command that stays until everything is there, and where the daemon has the like of them.
+const ONLY_OF_GET: [(&str, &str); 5] = [
+    ("--jobs", "how many run at once says `max_active` of the settings"),
+    ("--limit-total", "`weir limit RATE` limits all downloads together"),
+    ("--write-sha256", "the hash stands in the history: `weir list --json`, `weir verify`"),
+    ("--dry-run", "ask `weir get --dry-run`"),
+    ("--save-failed", "what failed stays in the list: `weir list --status error`"),
+];
+
+/// Of no meaning here, and refused by name instead of as an unknown word.
+#[derive(Args)]
+struct OnlyOfGet {
+    #[arg(short = 'j', long, hide = true, value_name = "N")]
+    jobs: Option<String>,
+    #[arg(long, hide = true, value_name = "RATE")]
+    limit_total: Option<String>,
+    #[arg(long, hide = true)]
+    write_sha256: bool,
+    #[arg(long, hide = true)]
+    dry_run: bool,
+    #[arg(long, hide = true, value_name = "FILE")]
+    save_failed: Option<String>,
+}
+
+impl OnlyOfGet {
+    fn refuse(&self) -> Result<(), Usage> {
+        let given = [
+            self.jobs.is_some(),
+            self.limit_total.is_some(),
+            self.write_sha256,
+            self.dry_run,
+            self.save_failed.is_some(),
+        ];
+        match ONLY_OF_GET.iter().zip(given).find(|(_, given)| *given) {
+            Some(((flag, instead), _)) => {
+                Err(Usage(format!("{flag} is for `weir get` and means nothing to the daemon; {instead}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// `weir add`.
 #[derive(Args)]
+#[command(
+    after_help = "--jobs, --limit-total, --write-sha256, --dry-run and --save-failed are of `weir get` alone: the daemon \
+                  has settings (`max_active`), `weir limit` and the history instead."
+)]
 pub(super) struct AddArgs {
     #[command(flatten)]
     addresses: AddressArgs,
-    /// Folder inside the download folder.
+    /// Folder inside the download folder of the daemon.
     #[arg(short, long, value_name = "DIR")]
     directory: Option<String>,
     #[command(flatten)]
@@ -39,6 +85,8 @@ pub(super) struct AddArgs {
     /// Enter the list without starting.
     #[arg(long)]
     paused: bool,
+    #[command(flatten)]
+    only_of_get: OnlyOfGet,
 }
 
 /// A moment as the daemon takes it, or so much time from now.
@@ -62,6 +110,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// Hands every address over, and goes on after one that is refused.
 pub(super) fn run(args: AddArgs, json: bool) -> anyhow::Result<ExitCode> {
+    args.only_of_get.refuse()?;
     let wanted = args.addresses.collect()?;
     let request = args.request.resolve(&args.addresses, &wanted)?;
     let news: Vec<NewDownload> = wanted
@@ -87,13 +136,24 @@ pub(super) fn run(args: AddArgs, json: bool) -> anyhow::Result<ExitCode> {
         let remote = Remote::find_or_start(&home).await?;
         let mut status = 0;
         for (new, wanted) in news.iter().zip(&wanted) {
-            match remote.post_json::<Download>("/download", new).await {
-                // A reader that has gone keeps nothing out of the queue.
-                Ok(row) if json => drop(say_json(&row)),
-                Ok(row) => drop(say(&output::line(&row))),
+            match remote.post_json::<DownloadDetail>("/download", new).await {
+                Ok(row) => {
+                    if let Some(name) = new.filename.as_ref().filter(|name| **name != row.download.filename) {
+                        let (name, became) = (output::plain(name), output::plain(&row.download.filename));
+                        output::note(format_args!("weir: `{name}` became {became}"));
+                    }
+                    // A reader that has gone keeps nothing out of the queue.
+                    drop(if json { say_json(&row) } else { say(&output::line(&row.download)) });
+                }
                 Err(error) => {
                     let address = output::plain(&weir_engine::without_query(&wanted.url));
-                    output::note(format_args!("weir: {address}: {error:#}"));
+                    let said = format!("{error:#}");
+                    // Whoever typed a flag knows no field.
+                    let said = match said.strip_prefix("`directory`") {
+                        Some(rest) => format!("--directory{rest}"),
+                        None => said,
+                    };
+                    output::note(format_args!("weir: {address}: {said}"));
                     status = worse(status, &error);
                 }
             }

@@ -32,7 +32,9 @@ fn what_to_do(error: &EngineError, source: &Source) -> &'static str {
         E::SegmentMissing { status: Some(400..=499), .. } => {
             "Open the page it comes from for a fresh address, or take what there is with --keep-partial."
         }
-        E::SegmentMissing { .. } => "Run the same command again, or take what there is with --keep-partial.",
+        E::SegmentMissing { .. } | E::SiteSegmentMissing { .. } => {
+            "Run the same command again, or take what there is with --keep-partial."
+        }
         E::YtDlpMissing => "Run `weir tools install yt-dlp`, then the same command again.",
         E::ProxyFailed { refused: true, reason, .. } if reason.contains("password") => {
             "Give it in --proxy http://NAME:PASSWORD@HOST."

@@ -56,18 +56,9 @@ pub(super) struct GetArgs {
     /// Bytes per second of all downloads together [default: rate_limit of the settings].
     #[arg(long, value_name = "RATE|off", value_parser = rate_or_off)]
     limit_total: Option<u64>,
-    /// Logins from a netrc file, ~/.netrc when none is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
-    netrc: Option<Option<PathBuf>>,
     /// Write NAME.sha256 beside each finished file.
     #[arg(long)]
     write_sha256: bool,
-    /// Attempts in a row without a byte of progress before an address fails [default: as the settings say, 5].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
-    retries: Option<u32>,
-    /// Seconds of silence before a connection is given up.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: Option<u64>,
     /// Fetch nothing: print what would be fetched as JSON, a line for each address: tracks, segments, keys.
     #[arg(long, conflicts_with_all = ["write_sha256", "save_failed"])]
     dry_run: bool,
@@ -101,10 +92,9 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
     let root = std::path::absolute(&args.directory)?;
     let folders = wanted.iter().map(|wanted| folder(&root, wanted)).collect::<Result<Vec<_>, _>>()?;
     let settings = settings()?;
-    let options = engine_options(&args, &settings)?;
     let limit_total = args.limit_total.or(settings.rate_limit).unwrap_or(0);
-    let netrc = args.netrc.is_some();
     let request = args.request.resolve(&args.addresses, &wanted)?;
+    let options = engine_options(&request, &settings);
     let started = Instant::now();
     let (json, dry_run) = (json || args.dry_run, args.dry_run);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -147,7 +137,7 @@ pub(super) fn run(args: GetArgs, json: bool) -> anyhow::Result<ExitCode> {
         conclude(&outcomes, &missing, args.save_failed.is_some(), started.elapsed());
     }
     if let Some(path) = &args.save_failed {
-        unfinished::save(path, &missing, &run.request, netrc)
+        unfinished::save(path, &missing, &run.request)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if run.stop.is_cancelled() && !missing.is_empty() {
@@ -175,33 +165,24 @@ fn settings() -> Result<Config, Usage> {
     Config::for_get(file.as_deref()).map_err(|error| Usage(format!("{error:#}")))
 }
 
-fn engine_options(args: &GetArgs, settings: &Config) -> anyhow::Result<EngineOptions> {
+fn engine_options(request: &Request, settings: &Config) -> EngineOptions {
+    let args = request.args();
     let mut options = EngineOptions {
         proxy: settings.proxy.clone(),
         retries: args.retries.unwrap_or(settings.retries),
+        netrc: request.netrc().map(Path::to_owned).or_else(|| settings.netrc.clone()),
+        yt_dlp: tools::yt_dlp_for_engine(Home::existing().as_ref(), settings),
         ..EngineOptions::default()
     };
     if let Some(seconds) = args.timeout {
         options.patience = Duration::from_secs(seconds);
         options.connect_timeout = options.connect_timeout.min(options.patience);
     }
-    let named = match &args.netrc {
-        Some(Some(file)) => Some(file.clone()),
-        Some(None) => Some(
-            std::env::home_dir().context("no home directory; name the file: --netrc=FILE")?.join(".netrc"),
-        ),
-        None => None,
-    };
-    if let Some(file) = named.as_ref().filter(|file| !file.is_file()) {
-        return Err(Usage(format!("there is no file {}", file.display())).into());
-    }
-    options.yt_dlp = tools::yt_dlp_for_engine(Home::existing().as_ref(), settings);
-    options.netrc = named.or_else(|| settings.netrc.clone());
     // What the daemon learned about servers holds here too, but a lone command leaves no folder behind.
     if let Some(home) = Home::existing() {
         options.hosts = Arc::new(Hosts::load(&home.hosts()));
     }
-    Ok(options)
+    options
 }
 
 fn plan(run: &Run, wanted: &Wanted, folder: &Path) -> Job {
@@ -246,7 +227,7 @@ async fn guarded(run: &Run, n: usize) -> Ended {
 async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended {
     let url = &wanted.url;
     let job = plan(run, wanted, folder);
-    let quality = job.quality.is_some();
+    let (quality, named) = (job.quality.is_some(), job.filename.clone());
     let source = job.source.clone();
     if run.dry_run {
         return planned(run, id, url, &job).await;
@@ -273,6 +254,12 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
             if quality && finished.kind == Kind::File {
                 let name = output::plain(&finished.filename);
                 run.board.say(&format!("weir: {name} is a plain file, which has no --quality to choose"));
+            }
+            if let Some(name) = &named
+                && *name != finished.filename
+            {
+                let (name, became) = (output::plain(name), output::plain(&finished.filename));
+                run.board.say(&format!("weir: `{name}` became {became}"));
             }
             tell(&run.board, &finished, started.elapsed());
             if let Some(lacks) = &finished.lacks {

@@ -26,7 +26,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use weir_protocol::{DownloadId, MoveTo, code};
 
 use crate::config::Config;
@@ -59,9 +59,9 @@ struct Unread;
 // Without Debug, as everything below that may hold a password.
 #[derive(Subcommand)]
 enum Command {
-    /// Download here and now, without the daemon.
+    /// Download files, streams (HLS, DASH) and what pages play, here and now and without the daemon.
     Get(Box<get::GetArgs>),
-    /// Give the daemon an address to download.
+    /// Give the daemon addresses to download: of files, streams (HLS, DASH) or pages.
     Add(Box<add::AddArgs>),
     /// Show queue and history.
     #[command(alias = "ls")]
@@ -136,6 +136,11 @@ enum Command {
     Tools(tools::ToolsArgs),
     /// Check what is there, what is missing, and what to do about it.
     Doctor,
+    /// Print the completions of a shell, to be read by it: see the README.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// Register the native-messaging host with the browsers found.
     Install(InstallArgs),
     /// Take every registration away and stop the daemon; with an option, only that registration.
@@ -234,6 +239,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Uninstall(args) => manage::uninstall(&args.into(), json)?,
         Command::Token { rotate } => manage::token(rotate, json)?,
         Command::Stop => return manage::stop(json),
+        Command::Completions { shell } => completions(shell)?,
         command => {
             let home = Home::open()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -241,6 +247,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a shell has to know to complete commands and flags.
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "weir", &mut text);
+    manage::say(String::from_utf8(text)?.trim_end())
 }
 
 async fn ask_daemon(home: &Home, command: Command, json: bool) -> anyhow::Result<ExitCode> {

@@ -56,6 +56,16 @@ pub(super) struct RequestArgs {
     /// File whose first line is the password; `-` is stdin. Other users of this machine see what is typed with --user.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    /// Logins from a netrc file, ~/.netrc when none is named [default: netrc of the settings]. Not for pages: yt-dlp is
+    /// given no logins.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    netrc: Option<Option<PathBuf>>,
+    /// Attempts in a row without a byte of progress before an address fails [default: as the settings say, 5].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(super) retries: Option<u32>,
+    /// Seconds of silence before a connection is given up [default: 30].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) timeout: Option<u64>,
     /// http://, https://, socks5:// or socks5h:// to go through, or `none` [default: as the environment says].
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
@@ -72,6 +82,7 @@ pub(super) struct Request {
     jar: String,
     login: Option<Login>,
     body: Option<String>,
+    netrc: Option<PathBuf>,
 }
 
 impl RequestArgs {
@@ -116,7 +127,24 @@ impl RequestArgs {
             Some(user) => Some(self.login(user)?),
             None => None,
         };
-        Ok(Request { jar, login, body, args: self })
+        let netrc = self.netrc_file()?;
+        Ok(Request { jar, login, body, netrc, args: self })
+    }
+
+    /// The file that --netrc names, or the one it means, as an absolute path.
+    fn netrc_file(&self) -> anyhow::Result<Option<PathBuf>> {
+        let file = match &self.netrc {
+            None => return Ok(None),
+            Some(Some(file)) => std::path::absolute(file)?,
+            Some(None) => {
+                let home = std::env::home_dir().context("no home directory; name the file: --netrc=FILE")?;
+                home.join(".netrc")
+            }
+        };
+        if !file.is_file() {
+            return Err(Usage(format!("there is no file {}", file.display())).into());
+        }
+        Ok(Some(file))
     }
 
     fn states_one_hash(&self) -> bool {
@@ -183,12 +211,20 @@ impl Request {
         if self.body.is_some() {
             left.push("--post-data".to_owned());
         }
+        if self.netrc.is_some() {
+            left.push("--netrc".to_owned());
+        }
         left.extend(args.streams.given().into_iter().map(str::to_owned));
         (entry, left)
     }
 
     pub(super) fn args(&self) -> &RequestArgs {
         &self.args
+    }
+
+    /// Where logins are looked for before the file of the settings.
+    pub(super) fn netrc(&self) -> Option<&Path> {
+        self.netrc.as_deref()
     }
 
     /// Headers of the flags and of the list, the list's in place of the flags'.
@@ -247,6 +283,9 @@ impl Request {
             username: login.map(|login| login.user.clone()),
             password: login.map(|login| login.password.clone()),
             checksum: self.checksum_text(wanted),
+            netrc: self.netrc.as_ref().map(|path| path.display().to_string()),
+            retries: args.retries,
+            timeout_s: args.timeout,
             connections: args.connections,
             rate_limit: args.limit,
             ..NewDownload::default()

@@ -10,18 +10,15 @@ use super::addresses::Wanted;
 use super::request::Request;
 use crate::home;
 
-/// Writes the list. `netrc` says that logins came from a file of them.
+/// Writes the list.
 ///
 /// # Errors
 /// Whatever the disk says.
-pub(super) fn save(path: &Path, missing: &[&Wanted], request: &Request, netrc: bool) -> io::Result<()> {
+pub(super) fn save(path: &Path, missing: &[&Wanted], request: &Request) -> io::Result<()> {
     let text: String = missing
         .iter()
         .map(|wanted| {
-            let (entry, mut left_out) = request.leftover(wanted);
-            if netrc {
-                left_out.push("--netrc".to_owned());
-            }
+            let (entry, left_out) = request.leftover(wanted);
             entry.to_text(&left_out)
         })
         .collect();

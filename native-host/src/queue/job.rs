@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use weir_engine::{
     Checksum, Engine, EngineError, Finished, Folder, Kind, Login, Method, Monitor, Partial, Proxy, RateLimit,
-    Source, SubtitleForm, Wishes,
+    Source, SubtitleForm, Tuning, Wishes,
 };
 use weir_protocol::{DownloadId, DownloadKind};
 
@@ -108,11 +108,11 @@ pub(super) fn start(
         category,
     };
     let plan = plan(record, orphaned, folder, limit).map(|plan| weir_engine::Job { finish, ..plan });
-    let engine = engine.clone();
+    let engine = engine.tuned(&tuning(&record.request));
     tokio::spawn(async move {
         let work = {
             let monitor = Arc::clone(&monitor);
-            async move { engine.download(plan?, monitor, stop).await }
+            async move { engine?.download(plan?, monitor, stop).await }
         };
         let mut task = tokio::spawn(work);
         let outcome = loop {
@@ -178,6 +178,15 @@ fn wishes(request: &RequestContext) -> Result<Wishes, EngineError> {
         live_from_start: request.live_from_start,
         holes: request.holes || request.finish,
     })
+}
+
+/// What the row wants otherwise than the settings.
+fn tuning(request: &RequestContext) -> Tuning {
+    Tuning {
+        retries: request.retries,
+        patience: request.timeout_s.map(Duration::from_secs),
+        netrc: request.netrc.as_ref().map(PathBuf::from),
+    }
 }
 
 /// What the engine asks the server with.

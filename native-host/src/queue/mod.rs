@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_engine::{Engine, Monitor};
-use weir_protocol::{Download, DownloadId, DownloadPatch, DownloadStatus, Ranges};
+use weir_protocol::{Download, DownloadDetail, DownloadId, DownloadPatch, DownloadStatus, Ranges};
 
 use crate::bus::{Bus, Subscription};
 use crate::config::Config;
@@ -31,14 +31,14 @@ use groups::Groups;
 pub(crate) use job::{engine_kind, source, wire_kind};
 pub(crate) use order::Target;
 pub(crate) use speed::SpeedMeter;
-pub(crate) use transition::Act;
+pub(crate) use transition::{Act, in_words};
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueueError {
     #[error("there is no download {0}")]
     NotFound(DownloadId),
-    #[error("cannot {act} a download that is {}", status.as_str())]
+    #[error("cannot {act} a download that {}", transition::in_words(*status))]
     Illegal { act: &'static str, status: DownloadStatus },
     #[error("the history could not be written: {0}")]
     Store(#[from] rusqlite::Error),
@@ -65,7 +65,7 @@ enum Command {
         files: bool,
         reply: Reply<()>,
     },
-    Get(DownloadId, Reply<Download>),
+    Get(DownloadId, Reply<DownloadDetail>),
     Ranges(DownloadId, Reply<Ranges>),
     /// The file of a running download as it grows.
     Growing(DownloadId, Reply<Option<Growing>>),
@@ -192,6 +192,11 @@ impl Queue {
     }
 
     pub(crate) async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
+        self.detail(id).await.map(|detail| detail.download)
+    }
+
+    /// The row, and what may be shown of how its server is asked.
+    pub(crate) async fn detail(&self, id: DownloadId) -> Result<DownloadDetail, QueueError> {
         self.ask(|reply| Command::Get(id, reply)).await
     }
 

@@ -34,6 +34,20 @@ impl Act {
     }
 }
 
+/// What a download does, or what became of it, as the end of a sentence: `a download that …`.
+pub(crate) const fn in_words(status: DownloadStatus) -> &'static str {
+    match status {
+        DownloadStatus::Queued => "waits in the queue",
+        DownloadStatus::Resolving => "is being looked at",
+        DownloadStatus::Downloading => "is downloading",
+        DownloadStatus::Finishing => "is being finished",
+        DownloadStatus::Completed => "is completed",
+        DownloadStatus::Paused => "is paused",
+        DownloadStatus::Error => "has failed",
+        DownloadStatus::Cancelled => "was cancelled",
+    }
+}
+
 /// The status after `act`, or none when it is not legal now.
 pub(crate) fn after(row: &Download, act: Act) -> Option<DownloadStatus> {
     let (status, waits) = (row.status, row.waits());

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use weir_protocol::{Download, DownloadId};
 
-pub(crate) use rows::{ListQuery, Record, RequestContext, Sort};
+pub(crate) use rows::{ListQuery, Record, RequestContext, Sort, percent};
 
 /// A handle to the database; clones share one connection.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
-use weir_protocol::{Action, Download, DownloadKind, DownloadStatus, ErrorInfo};
+use weir_protocol::{Action, Download, DownloadDetail, DownloadKind, DownloadStatus, ErrorInfo};
 
 use super::StoreResult;
 use crate::desktop;
@@ -49,6 +49,9 @@ pub(crate) struct RequestContext {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) connections: Option<u32>,
+    pub(crate) netrc: Option<String>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) timeout_s: Option<u64>,
     /// As in [`weir_protocol::NewDownload`]; checked to be what the engine takes.
     pub(crate) audio_languages: Vec<String>,
     pub(crate) subtitles: Vec<String>,
@@ -76,7 +79,18 @@ impl std::fmt::Debug for RequestContext {
     }
 }
 
+/// A fraction as rows and events tell it: percent, to a tenth. More digits would be those of the arithmetic.
+pub(crate) fn percent(fraction: f64) -> f64 {
+    (fraction.clamp(0.0, 1.0) * 1000.0).round() / 10.0
+}
+
 impl Record {
+    /// The row, and what may be shown of how its server is asked.
+    pub(crate) fn detail(&self, download: Download) -> DownloadDetail {
+        let RequestContext { retries, timeout_s, .. } = self.request;
+        DownloadDetail { download, retries, timeout_s }
+    }
+
     /// A queued row that has no number yet.
     pub(crate) fn new(
         url: &str,
@@ -162,7 +176,7 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Record> {
         openable: desktop::opens(&filename),
         filename,
         status: named(row, 3, DownloadStatus::parse)?,
-        progress: row.get::<_, f64>(4)? * 100.0,
+        progress: percent(row.get(4)?),
         created_at: row.get(5)?,
         finished_at: row.get(6)?,
         kind: named(row, 7, DownloadKind::parse)?,

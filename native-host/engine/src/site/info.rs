@@ -187,6 +187,12 @@ impl Info {
         self.sizes().into_iter().try_fold(0_u64, |sum, size| sum.checked_add(size?))
     }
 
+    /// The chosen formats and how they are fetched, in yt-dlp's words: `https`, `m3u8_native`, `http_dash_segments`, ….
+    pub(super) fn protocols(&self) -> Vec<(&str, &str)> {
+        let named = |format| Some((text(format, "format_id")?, text(format, "protocol")?));
+        self.chosen().into_iter().filter_map(named).collect()
+    }
+
     /// Where the chosen formats come from.
     pub(super) fn places(&self) -> Vec<Url> {
         let addresses = self.chosen().into_iter().filter_map(|format| text(format, "url"));

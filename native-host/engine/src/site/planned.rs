@@ -8,6 +8,9 @@ use weir_media::variants::RenditionKind;
 use super::info::{Info, codec, lacks, size, tag, text};
 use crate::{PlannedTrack, Wishes};
 
+/// Most qualities that are listed to whoever wished for none of them.
+const MOST_OFFERED: usize = 12;
+
 /// A track for each file that would be fetched: a picture, perhaps with its sound, before the sound apart; then subtitles.
 pub(super) fn tracks(info: &Info, wishes: &Wishes) -> Vec<PlannedTrack> {
     let media = info.chosen().into_iter().map(|format| {
@@ -31,6 +34,16 @@ pub(super) fn tracks(info: &Info, wishes: &Wishes) -> Vec<PlannedTrack> {
         segments: Vec::new(),
     });
     media.chain(subtitles).collect()
+}
+
+impl Info {
+    /// What the qualities are called, best first: what a wish that does not exist is answered with.
+    pub(super) fn offered(&self) -> Vec<String> {
+        let mut offered: Vec<String> = self.variants().into_iter().map(|variant| variant.label).collect();
+        offered.dedup();
+        offered.truncate(MOST_OFFERED);
+        offered
+    }
 }
 
 /// By the same rule as the options that ask for them: a language takes its regions along.

@@ -3,6 +3,8 @@
 //! Pure bookkeeping. Reads only what we asked for by template, never text made for people. Invariant: the fraction never
 //! falls, and a total is told only when it is known and not guessed.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 /// Begins a line about bytes that arrive.
@@ -32,6 +34,8 @@ pub(super) struct Bytes {
     /// 0.0–1.0, when anything is known about the size.
     fraction: Option<f64>,
     finished: bool,
+    /// How many segments it comes in, if in any.
+    segments: Option<u64>,
 }
 
 /// Understands a line; none for everything else that may be said.
@@ -54,7 +58,8 @@ fn bytes(value: &Value) -> Option<Bytes> {
     let received = number("downloaded_bytes").unwrap_or(0);
     let finished = value.get("status").and_then(Value::as_str) == Some("finished");
     let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let fragments = number("fragment_index").zip(number("fragment_count").filter(|count| *count > 1));
+    let segments = number("fragment_count").filter(|count| *count > 0);
+    let fragments = number("fragment_index").zip(segments.filter(|count| *count > 1));
     let fraction = match (total, fragments) {
         _ if finished => Some(1.0),
         (Some(total), _) => ratio(received, total),
@@ -67,6 +72,7 @@ fn bytes(value: &Value) -> Option<Bytes> {
         total,
         fraction: fraction.map(|fraction| fraction.clamp(0.0, 1.0)),
         finished,
+        segments,
     })
 }
 
@@ -97,7 +103,8 @@ impl Tally {
     /// Books a line.
     pub(super) fn book(&mut self, bytes: Bytes) {
         match self.files.iter_mut().find(|known| known.file == bytes.file) {
-            Some(known) => *known = bytes,
+            // The last line of a file says no more of its segments.
+            Some(known) => *known = Bytes { segments: bytes.segments.or(known.segments), ..bytes },
             None => self.files.push(bytes),
         }
         self.fraction = self.fraction.max(self.measured());
@@ -116,6 +123,12 @@ impl Tally {
         self.files.iter().try_fold(0_u64, |sum, file| {
             sum.checked_add(if file.finished { file.received } else { file.total? })
         })
+    }
+
+    /// Name and number of segments of each file that comes in segments.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (String, u64)> {
+        let name = |file: &Bytes| Some(Path::new(&file.file).file_name()?.to_string_lossy().into_owned());
+        self.files.iter().filter_map(move |file| name(file).zip(file.segments))
     }
 
     /// 0.0–1.0.
@@ -202,6 +215,18 @@ mod tests {
         book(&mut tally, &line("a", ",\"downloaded_bytes\":50.0,\"total_bytes\":100.0"));
         assert_eq!((tally.received(), tally.total()), (950, Some(1000)));
         assert!((tally.fraction() - 0.95).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_number_of_segments_outlives_the_last_line() {
+        let mut tally = Tally::new(vec![None]);
+        book(&mut tally, &line("/work/media.mp4", ",\"fragment_index\":1,\"fragment_count\":12"));
+        book(
+            &mut tally,
+            "P {\"filename\":\"/work/media.mp4\",\"status\":\"finished\",\"downloaded_bytes\":9}",
+        );
+        book(&mut tally, &line("/work/media.de.vtt", ",\"downloaded_bytes\":5"));
+        assert_eq!(tally.segments().collect::<Vec<_>>(), [("media.mp4".to_owned(), 12)]);
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub(super) struct Made {
     pub(super) quality: Option<String>,
     /// By the page.
     pub(super) duration: Option<Duration>,
+    /// It was wished for with what can be had of it.
+    pub(super) holes: bool,
+    /// What it lacks, in words.
+    pub(super) lacks: Option<String>,
 }
 
 /// The file yt-dlp names, if it is one in its folder.
@@ -55,7 +59,7 @@ pub(super) fn conclude(
     live: bool,
     wanted: Option<&Expected>,
 ) -> Result<Finished, EngineError> {
-    let (bytes, sha256) = match verify(made, live, wanted) {
+    let Verified { bytes, sha256, short } = match verify(made, live, wanted) {
         Ok(verified) => verified,
         // The same bytes would be refused again.
         Err(error @ (EngineError::FolderUnwritable(_) | EngineError::DiskFull)) => return Err(error),
@@ -64,11 +68,14 @@ pub(super) fn conclude(
             return Err(error);
         }
     };
+    // How much is missing says more than how much shorter that made it.
+    let lacks = made.lacks.clone().or(short);
     let extension = made.file.extension().and_then(|own| own.to_str()).filter(|own| is_extension(own));
     let name = match extension {
         Some(extension) => renamed(&part.names.filename, extension),
         None => part.names.filename.clone(),
     };
+    let name = if lacks.is_some() { called_partial(&name) } else { name };
     lay_subtitles(&part, made, &name);
     // Where a job that finds this half done looks.
     let working = part.names.result();
@@ -81,7 +88,7 @@ pub(super) fn conclude(
             kind: Kind::Site,
             quality: made.quality.clone(),
             duration_ms: made.duration.map(|duration| duration.as_millis() as u64),
-            lacks: None,
+            lacks: lacks.clone(),
         })
     };
     let journal = part.names.journal();
@@ -95,7 +102,7 @@ pub(super) fn conclude(
         sha256,
         quality: made.quality.clone(),
         duration: made.duration,
-        lacks: None,
+        lacks,
         journal: Some(journal),
     })
 }
@@ -112,8 +119,24 @@ fn renamed(name: &str, extension: &str) -> String {
     }
 }
 
-/// Size and hash of a result that is what was promised, and on the disk for good.
-fn verify(made: &Made, live: bool, wanted: Option<&Expected>) -> Result<(u64, [u8; 32]), EngineError> {
+/// A name that says that something is missing.
+fn called_partial(name: &str) -> String {
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, own)) if is_extension(own) && !stem.is_empty() => (stem, own),
+        _ => return filename::safe(&format!("{name} (partial)")),
+    };
+    filename::with_extension(&filename::safe(&format!("{stem} (partial)")), extension)
+}
+
+/// A result that is what was promised, and on the disk for good.
+struct Verified {
+    bytes: u64,
+    sha256: [u8; 32],
+    /// How much shorter than promised it is, in words, where that was not refused.
+    short: Option<String>,
+}
+
+fn verify(made: &Made, live: bool, wanted: Option<&Expected>) -> Result<Verified, EngineError> {
     let mut file = File::open(&made.file).map_err(EngineError::disk)?;
     let mut start = Vec::new();
     (&mut file).take(512).read_to_end(&mut start).map_err(EngineError::disk)?;
@@ -124,15 +147,21 @@ fn verify(made: &Made, live: bool, wanted: Option<&Expected>) -> Result<(u64, [u
     if ["<!doctype html", "<html", "#extm3u"].iter().any(|sign| text.starts_with(sign)) {
         return Err(EngineError::broken("the server sent a web page instead of the file"));
     }
+    let mut short = None;
     if start.get(4..8) == Some(b"ftyp") {
-        check_length(&mut file, made.duration.filter(|_| !live))?;
+        short = match check_length(&mut file, made.duration.filter(|_| !live)) {
+            Err(EngineError::DurationMismatch { expected_s, actual_s }) if made.holes => {
+                Some(format!("it lasts {actual_s:.1} s, the page says {expected_s:.1} s"))
+            }
+            checked => checked.map(|()| None)?,
+        };
     }
     file.seek(SeekFrom::Start(0)).map_err(EngineError::disk)?;
     let algorithm = wanted.map(|wanted| wanted.algorithm);
     let (bytes, digests) = digest::of_file(&mut file, algorithm).map_err(EngineError::disk)?;
     digests.check(&Stated::default(), wanted)?;
     file.sync_all().map_err(EngineError::disk)?;
-    Ok((bytes, digests.sha256))
+    Ok(Verified { bytes, sha256: digests.sha256, short })
 }
 
 /// A film must have tracks, and must not end early.
@@ -264,11 +293,24 @@ mod tests {
     }
 
     #[test]
+    fn what_lacks_something_is_called_so() {
+        assert_eq!(called_partial("Talk.mp4"), "Talk (partial).mp4");
+        assert_eq!(called_partial("Talk v1.5.webm"), "Talk v1.5 (partial).webm");
+        assert_eq!(called_partial("Talk"), "Talk (partial)");
+    }
+
+    #[test]
     fn pages_and_nothing_are_no_result() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("media.mp4");
-        let mut made =
-            Made { file: file.clone(), folder: dir.path().to_owned(), quality: None, duration: None };
+        let mut made = Made {
+            file: file.clone(),
+            folder: dir.path().to_owned(),
+            quality: None,
+            duration: None,
+            holes: false,
+            lacks: None,
+        };
         for (bytes, whole) in [
             (&b""[..], false),
             (b" <!DOCTYPE html><p>", false),

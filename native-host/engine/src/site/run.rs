@@ -17,7 +17,7 @@ use super::lines::Lines;
 use super::program::Process;
 use super::progress::{self, Said, Tally};
 use super::selection::{self, Quality};
-use super::{MOST_CONNECTIONS, Ready, result};
+use super::{MOST_CONNECTIONS, Ready, lost, result};
 use crate::journal::{self, SiteState, State};
 use crate::monitor::{Monitor, Phase};
 use crate::net::Net;
@@ -60,7 +60,9 @@ pub(crate) async fn run(
     monitor.set_total(None);
     monitor.set_phase(Phase::Downloading);
     let begun = Instant::now();
-    let mut work = Work::take_up(&part, &ready, before)?;
+    // What is live has no number of segments.
+    let counts = job.wishes.holes && !ready.info.is_live();
+    let mut work = Work::take_up(&part, &ready, before, counts)?;
     let file = loop {
         work.note(&mut part, false)?;
         match attempt(job, monitor, stop, &mut part, &ready, &mut work, begun).await? {
@@ -84,8 +86,20 @@ pub(crate) async fn run(
         () = stop.cancelled() => return Err(EngineError::Stopped),
         wanted = sums::expected(net, job, &part.names.filename) => wanted?,
     };
-    let made = result::Made { file, folder: work.folder, quality, duration: ready.info.duration() };
     let live = ready.info.is_live();
+    let lacks = match job.wishes.holes {
+        false => None,
+        true if live => Some("it may lack segments: nobody counts those of a live page".to_owned()),
+        true => lost::words(&work.folder, &work.state, &ready.info.protocols()),
+    };
+    let made = result::Made {
+        file,
+        folder: work.folder,
+        quality,
+        duration: ready.info.duration(),
+        holes: job.wishes.holes,
+        lacks,
+    };
     // The cookies and links have done their duty.
     drop(ready);
     let concluded = tokio::task::spawn_blocking(move || result::conclude(part, &made, live, wanted.as_ref()));
@@ -101,21 +115,32 @@ struct Work {
 impl Work {
     /// Goes on with what an earlier run left, if that is what it says it is; else begins anew, in a folder of another name:
     /// whoever may still be dying in the old one does no harm.
-    fn take_up(part: &Part, ready: &Ready, before: Option<(String, SiteState)>) -> Result<Self, EngineError> {
+    fn take_up(
+        part: &Part,
+        ready: &Ready,
+        before: Option<(String, SiteState)>,
+        counts: bool,
+    ) -> Result<Self, EngineError> {
         let fingerprint = ready.info.fingerprint();
         part.names.make_work().map_err(EngineError::disk)?;
         let number = before.as_ref().map_or(0, |(_, state)| state.number);
         let kept = before.filter(|(boot, state)| {
             state.resumable
                 && state.fingerprint == fingerprint
+                // What went on without a segment is nothing to make a whole file of.
+                && (counts || !state.counts)
                 && !ready.info.is_live()
                 && journal::same_boot(boot)
                 && std::fs::symlink_metadata(folder(part, state.number)).is_ok_and(|there| there.is_dir())
         });
-        if let Some((_, state)) = kept {
-            return Ok(Self { folder: folder(part, state.number), state });
+        if let Some((_, mut state)) = kept {
+            let folder = folder(part, state.number);
+            if counts && !state.counts {
+                lost::begin(&folder, &mut state);
+            }
+            return Ok(Self { folder, state });
         }
-        Self::anew(part, SiteState { number, fingerprint, resumable: false })
+        Self::anew(part, SiteState { number, fingerprint, counts, ..SiteState::default() })
     }
 
     fn anew(part: &Part, mut state: SiteState) -> Result<Self, EngineError> {
@@ -132,6 +157,8 @@ impl Work {
                 tracing::warn!(%error, "what an earlier run left could not be removed");
             }
         }
+        state.segments.clear();
+        state.whole.clear();
         loop {
             state.number = state.number.wrapping_add(1);
             let folder = folder(part, state.number);
@@ -143,6 +170,13 @@ impl Work {
         }
     }
 
+    /// Some segments of a file are there, and yt-dlp ended before the last.
+    fn came_in_part(&self) -> bool {
+        let unfinished =
+            |(file, count): (&String, &u64)| *count > 1 && self.folder.join(format!("{file}.part")).is_file();
+        self.state.segments.iter().any(unfinished)
+    }
+
     /// Says whether what is there may be gone on with.
     fn note(&mut self, part: &mut Part, resumable: bool) -> Result<(), EngineError> {
         self.state.resumable = resumable;
@@ -150,10 +184,15 @@ impl Work {
         part.journal.write(&record, false).map_err(EngineError::disk)
     }
 
-    /// Bytes in the folder.
+    /// Bytes in the folder, each once: segments that are kept to be counted are in their file too.
     fn size(&self) -> u64 {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+        let counts = self.state.counts;
+        entries
+            .filter(|entry| !(counts && lost::is_kept(&entry.file_name().to_string_lossy())))
+            .filter_map(|entry| entry.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum()
     }
 }
 
@@ -232,6 +271,7 @@ async fn attempt(
                 watch.told = Some(Instant::now());
                 watch.finishing = false;
                 tally.book(bytes);
+                work.state.segments.extend(tally.segments());
                 monitor.set_received(tally.received());
                 monitor.set_fraction(tally.fraction());
                 if monitor.snapshot().total != tally.total() {
@@ -251,8 +291,9 @@ async fn attempt(
     }
     let status = process.ended().await?;
     if !status.success() {
-        work.note(part, status.code().is_some() && !live)?;
+        work.note(part, status.code().is_some() && !errors.tell_of_a_crash() && !live)?;
         return Err(match caller.fact(&errors, job.quality.as_deref()) {
+            fact if !live && !job.wishes.holes && work.came_in_part() => lost::fact(fact),
             // Killed by somebody else, it had nothing to say.
             EngineError::SiteFailed { .. } if status.code().is_none() => {
                 super::failed("it was ended by somebody else".to_owned(), true)
@@ -314,6 +355,8 @@ fn arguments(
     // Written anew for each run: yt-dlp does not change it, but the private folder is nobody's memory.
     let info = caller.private.write("info.json", &ready.info.json())?;
     let mut out = caller.options.clone();
+    let counts = job.wishes.holes && !ready.info.is_live();
+    out.extend(lost::options(job.wishes.holes, counts).iter().map(Into::into));
     out.extend(
         selection::formats(&ready.quality, &job.wishes, caller.ffmpeg.is_some()).into_iter().map(Into::into),
     );

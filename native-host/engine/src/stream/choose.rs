@@ -38,6 +38,15 @@ pub(crate) fn is_audio_wish(wish: &str) -> bool {
     wish.trim().eq_ignore_ascii_case("audio")
 }
 
+/// Whether a wish can be meant where there is nothing to choose: a variant's id cannot, nor what was mistyped.
+pub(crate) fn fits_the_only_one(wish: &str) -> bool {
+    let wish = wish.trim().to_ascii_lowercase();
+    let (lines, rate) = wish.split_once('p').unwrap_or((&wish, ""));
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    matches!(wish.as_str(), "" | "best" | "worst" | "audio")
+        || (is_number(lines) && (rate.is_empty() || is_number(rate)))
+}
+
 /// Picks the quality, the sound that goes with it and the subtitles.
 pub(crate) fn choose<A: Clone + PartialEq>(
     offer: &Multivariant<A>,
@@ -182,6 +191,16 @@ mod tests {
     fn paths(wish: &str, wishes: &Wishes) -> Vec<(TrackKind, String)> {
         let choice = choose(&offer(), wish, wishes).unwrap();
         choice.tracks.into_iter().map(|track| (track.kind, track.place.path().to_owned())).collect()
+    }
+
+    #[test]
+    fn where_there_is_no_choice_only_words_for_one_fit() {
+        for wish in ["", "best", "Worst", "audio", "720p", "1080", "720p60"] {
+            assert!(fits_the_only_one(wish), "{wish}");
+        }
+        for wish in ["720pp", "bset", "hd", "v1", "p", "720p60fps", "-1"] {
+            assert!(!fits_the_only_one(wish), "{wish}");
+        }
     }
 
     #[test]

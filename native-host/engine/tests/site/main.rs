@@ -8,6 +8,7 @@
 mod support;
 
 mod fake;
+mod holes;
 mod odd;
 mod real;
 mod secrets;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use url::Url;
 use weir_engine::{Kind, Phase};
 use weir_protocol::{
-    Action, Download, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Event, Ranges,
+    Action, Download, DownloadDetail, DownloadId, DownloadKind, DownloadPatch, DownloadStatus, Event, Ranges,
 };
 
 use super::Actor;
@@ -183,7 +183,7 @@ impl Actor {
             self.unsaved.remove(&record.download.id);
             self.apply(record);
         }
-        self.get(id).await
+        Ok(self.get(id).await?.download)
     }
 
     pub(super) async fn delete(&mut self, id: DownloadId, files: bool) -> Result<(), QueueError> {
@@ -213,8 +213,9 @@ impl Actor {
         Ok(())
     }
 
-    pub(super) async fn get(&self, id: DownloadId) -> Result<Download, QueueError> {
-        Ok(self.live(self.record(id).await?.download))
+    pub(super) async fn get(&self, id: DownloadId) -> Result<DownloadDetail, QueueError> {
+        let record = self.record(id).await?;
+        Ok(record.detail(self.live(record.download.clone())))
     }
 
     pub(super) fn growing(&self, id: DownloadId) -> Option<Growing> {
@@ -241,7 +242,7 @@ impl Actor {
 
     /// Which bytes of the file are there, as far as anybody knows.
     pub(super) async fn ranges(&self, id: DownloadId) -> Result<Ranges, QueueError> {
-        let row = self.get(id).await?;
+        let row = self.get(id).await?.download;
         if let Some(ranges) = self.jobs.get(&id).and_then(|job| job.monitor.ranges()) {
             return Ok(wire(ranges));
         }

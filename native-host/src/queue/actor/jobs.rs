@@ -144,7 +144,7 @@ impl Actor {
             && !std::mem::replace(&mut job.moving, true)
         {
             // The first bytes are told at once: whoever has just clicked waits for them.
-            let progress = (row.progress * 10.0).round() / 10.0;
+            let progress = row.progress;
             let received_bytes = Some(row.received_bytes);
             self.bus.send(&Event::Progress(Progress { id, progress, received_bytes, ..Progress::default() }));
         }
@@ -284,7 +284,7 @@ impl Actor {
             if record.download.status == DownloadStatus::Downloading {
                 self.bus.send(&Event::Progress(Progress {
                     id: *id,
-                    progress: (row.progress * 10.0).round() / 10.0,
+                    progress: row.progress,
                     speed: Some(job.meter.speed()),
                     eta: eta(job, &snapshot),
                     received_bytes: Some(snapshot.received),

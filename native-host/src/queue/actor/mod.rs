@@ -20,7 +20,7 @@ use super::job::{Job, Report};
 use super::transition;
 use super::{Command, Limits, QueueError};
 use crate::bus::Bus;
-use crate::store::{Record, Store};
+use crate::store::{Record, Store, percent};
 pub(crate) use clock::{moment, now};
 
 /// How many finished rows a snapshot carries besides all unfinished ones.
@@ -284,5 +284,5 @@ fn apply_figures(download: &mut Download, job: &Job, snapshot: &Snapshot) {
     if snapshot.total.is_some() {
         download.total_bytes = snapshot.total;
     }
-    download.progress = (snapshot.fraction * 100.0).clamp(0.0, 100.0);
+    download.progress = percent(snapshot.fraction);
 }

@@ -1,0 +1,218 @@
+//! Which segments of a page's media yt-dlp could not have when it was told to go on without them.
+//!
+//! Owns the count. yt-dlp says so to people only; but it can be told to keep the segments that came, each in a file of its
+//! own that bears its number, and what is not there was lost. Never reads a segment but the beginning of the first.
+//! Invariant: what cannot be counted is told as unknown, and never as whole.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::result::STEM;
+use crate::EngineError;
+use crate::journal::SiteState;
+
+/// Between the name of a file in the making and the number of a segment of it.
+const MARK: &str = ".part-Frag";
+/// Of a segment: what tells an initialisation section from media.
+const LOOKED_AT: u64 = 64 * 1024;
+/// A file that was finished before segments were counted.
+const FINISHED: u64 = u64::MAX;
+
+/// The options of a run that goes on without what cannot be had, and of one that does not.
+pub(super) const fn options(holes: bool, counts: bool) -> &'static [&'static str] {
+    match (holes, counts) {
+        (true, true) => &["--skip-unavailable-fragments", "--keep-fragments"],
+        (true, false) => &["--skip-unavailable-fragments"],
+        (false, _) => &["--abort-on-unavailable-fragments"],
+    }
+}
+
+/// Why a run ended in the middle of the segments, of which everything else can still be had.
+pub(super) fn fact(fact: EngineError) -> EngineError {
+    let reason = match &fact {
+        EngineError::Gone { status }
+        | EngineError::HttpStatus { status }
+        | EngineError::LoginRequired { status } => format!("the server answered with status {status}"),
+        EngineError::SiteFailed { reason, transient: true } => reason.clone(),
+        _ => return fact,
+    };
+    EngineError::SiteSegmentMissing { reason, transient: fact.is_transient() }
+}
+
+/// A segment that is kept, whole.
+pub(super) fn is_kept(name: &str) -> bool {
+    name.rsplit_once(MARK).is_some_and(|(_, number)| number.parse::<u64>().is_ok())
+}
+
+/// From now on segments are counted: notes what runs that stopped at the first that was lost have brought.
+pub(super) fn begin(folder: &Path, state: &mut SiteState) {
+    state.counts = true;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(file) = name.strip_suffix(".ytdl") {
+            let index = std::fs::read(entry.path()).ok().and_then(|text| {
+                let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+                value.pointer("/downloader/current_fragment/index")?.as_u64()
+            });
+            state.whole.extend(index.map(|index| (file.to_owned(), index)));
+        } else if name.starts_with(STEM) && !name.ends_with(".part") && !name.contains(MARK) {
+            state.whole.insert(name, FINISHED);
+        }
+    }
+}
+
+/// What is missing, in words; none when nothing is. `protocols` are those of the page's chosen formats.
+pub(super) fn words(folder: &Path, state: &SiteState, protocols: &[(&str, &str)]) -> Option<String> {
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let mut files: BTreeSet<&str> =
+        names.iter().filter_map(|name| name.rsplit_once(MARK)).map(|(file, _)| file).collect();
+    files.extend(state.segments.keys().map(String::as_str));
+    // Segments that nobody has seen were fetched by another program, which goes on over lost ones and says nothing.
+    let in_segments = |(_, protocol): &&(&str, &str)| {
+        ["m3u8", "http_dash", "ism", "f4m"].iter().any(|kind| protocol.starts_with(kind))
+    };
+    let mut unknown =
+        files.is_empty() && state.whole.is_empty() && protocols.iter().filter(in_segments).count() > 0;
+    let (mut lost, mut total) = (Vec::new(), 0);
+    for file in files {
+        let before = state.whole.get(file).copied().unwrap_or(0);
+        if before == FINISHED {
+            continue;
+        }
+        let Some(counted) = state.segments.get(file).copied() else {
+            unknown = true;
+            continue;
+        };
+        let here: BTreeSet<u64> = names
+            .iter()
+            .filter_map(|name| name.rsplit_once(MARK).filter(|(own, _)| *own == file)?.1.parse().ok())
+            .collect();
+        // yt-dlp numbers the initialisation section of a playlist, and does not count it.
+        let first = folder.join(format!("{file}{MARK}1"));
+        let numbered = counted + u64::from(is_hls(file, protocols) && is_initialisation(&first));
+        let last = here.last().map_or(numbered, |last| numbered.max(*last));
+        lost.extend((before + 1..=last).filter(|number| !here.contains(number)));
+        total += last;
+    }
+    let known = match lost[..] {
+        [] => None,
+        [number] => Some(format!("1 of {total} segments is missing, number {number}")),
+        _ => Some(format!("{} of {total} segments are missing", lost.len())),
+    };
+    let note = unknown.then(|| "it may lack segments: how many there are is not known".to_owned());
+    let notes: Vec<String> = known.into_iter().chain(note).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// The file is fetched by an HLS playlist. `media.f137.mp4` is that of format 137; a single file bears no format.
+fn is_hls(file: &str, protocols: &[(&str, &str)]) -> bool {
+    let own = |id: &str| file.strip_prefix(STEM).is_some_and(|rest| rest.starts_with(&format!(".f{id}.")));
+    let of_file = protocols.iter().find(|(id, _)| own(id)).or(protocols.first());
+    of_file.is_some_and(|(_, protocol)| protocol.starts_with("m3u8"))
+}
+
+fn is_initialisation(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    let has = |start: &[u8], name: &[u8]| start.windows(4).any(|four| four == name);
+    file.take(LOOKED_AT).read_to_end(&mut start).is_ok()
+        && start.get(4..8) == Some(b"ftyp")
+        && has(&start, b"moov")
+        && !has(&start, b"moof")
+        && !has(&start, b"mdat")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HLS: &[(&str, &str)] = &[("hls-1", "m3u8_native")];
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        dir
+    }
+
+    fn counted(pairs: &[(&str, u64)]) -> SiteState {
+        let segments = pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        SiteState { counts: true, segments, ..SiteState::default() }
+    }
+
+    #[test]
+    fn what_is_not_there_was_lost() {
+        let dir = folder(&[
+            "media.mp4",
+            "media.mp4.part-Frag1",
+            "media.mp4.part-Frag3",
+            "media.mp4.part-Frag4.part",
+        ]);
+        let words = |count| super::words(dir.path(), &counted(&[("media.mp4", count)]), HLS);
+        assert_eq!(words(3).as_deref(), Some("1 of 3 segments is missing, number 2"));
+        assert_eq!(words(4).as_deref(), Some("2 of 4 segments are missing"));
+        let whole = folder(&["media.mp4", "media.mp4.part-Frag1", "media.mp4.part-Frag2"]);
+        assert_eq!(super::words(whole.path(), &counted(&[("media.mp4", 2)]), HLS), None);
+    }
+
+    #[test]
+    fn an_initialisation_section_is_numbered_and_not_counted() {
+        let dir = folder(&["media.mp4.part-Frag2", "media.mp4.part-Frag3"]);
+        let first = dir.path().join("media.mp4.part-Frag1");
+        std::fs::write(&first, b"\0\0\0\x08ftyp\0\0\0\x08moov").unwrap();
+        let state = counted(&[("media.mp4", 3)]);
+        assert_eq!(words(dir.path(), &state, HLS).as_deref(), Some("1 of 4 segments is missing, number 4"));
+        // A list of DASH segments counts it.
+        assert_eq!(words(dir.path(), &state, &[("v", "http_dash_segments")]), None);
+        std::fs::write(&first, b"\0\0\0\x08ftyp\0\0\0\x08moov\0\0\0\x08moof").unwrap();
+        assert_eq!(words(dir.path(), &state, HLS), None);
+    }
+
+    #[test]
+    fn what_nobody_can_count_may_be_lost() {
+        let unknown = Some("it may lack segments: how many there are is not known");
+        let by_another_program = folder(&["media.mp4"]);
+        assert_eq!(words(by_another_program.path(), &counted(&[]), HLS).as_deref(), unknown);
+        assert_eq!(words(by_another_program.path(), &counted(&[]), &[("0", "https")]), None);
+        let uncounted = folder(&["media.mp4.part-Frag1"]);
+        assert_eq!(words(uncounted.path(), &counted(&[]), HLS).as_deref(), unknown);
+    }
+
+    #[test]
+    fn what_came_before_segments_were_kept_is_not_lost() {
+        let dir = folder(&["media.f1.mp4", "media.f2.m4a.part"]);
+        let index = r#"{"downloader": {"current_fragment": {"index": 2}}}"#;
+        std::fs::write(dir.path().join("media.f2.m4a.ytdl"), index).unwrap();
+        let mut state = counted(&[("media.f1.mp4", 9), ("media.f2.m4a", 4)]);
+        begin(dir.path(), &mut state);
+        std::fs::write(dir.path().join("media.f2.m4a.part-Frag4"), b"x").unwrap();
+        assert_eq!(words(dir.path(), &state, HLS).as_deref(), Some("1 of 4 segments is missing, number 3"));
+        std::fs::write(dir.path().join("media.f2.m4a.part-Frag3"), b"x").unwrap();
+        assert_eq!(words(dir.path(), &state, HLS), None);
+    }
+
+    #[test]
+    fn only_what_a_segment_can_lack_is_told_as_one() {
+        let told = fact(EngineError::Gone { status: 404 });
+        assert!(matches!(&told, EngineError::SiteSegmentMissing { transient: false, .. }), "{told:?}");
+        assert!(fact(EngineError::HttpStatus { status: 503 }).is_transient());
+        assert!(matches!(fact(EngineError::DiskFull), EngineError::DiskFull));
+        let other = EngineError::SiteFailed { reason: "r".into(), transient: false };
+        assert!(matches!(fact(other), EngineError::SiteFailed { .. }));
+    }
+
+    #[test]
+    fn only_whole_segments_are_kept_ones() {
+        assert!(is_kept("media.mp4.part-Frag12"));
+        for other in ["media.mp4.part-Frag12.part", "media.mp4.part", "media.mp4", "media.mp4.part-Frag"] {
+            assert!(!is_kept(other), "{other}");
+        }
+    }
+}
