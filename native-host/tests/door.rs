@@ -146,6 +146,45 @@ fn no_other_site_reads_or_writes() {
 }
 
 #[test]
+fn the_door_describes_itself_to_whoever_may_knock() {
+    let daemon = Daemon::start();
+    let plain = |path: &str| daemon.request("GET", path, &[], "");
+    let document = plain("/openapi.json").json();
+    // What is described as open answers without a token, and nothing else does.
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let place = path.replace("{id}", "1").replace("{file}", "init.js");
+            let status = daemon.request(&method.to_uppercase(), &place, &[], "").status;
+            let open = operation["security"] == json!([]);
+            assert_eq!(status == 401, !open, "{method} {place}: {status}");
+            // The companion page is there once it was built.
+            assert!(status != 405 && (status != 404 || path == "/"), "{method} {place}: {status}");
+        }
+    }
+    let page = plain("/docs");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for piece in page.body.split(['"', '\'']).filter(|piece| piece.starts_with("/docs/")) {
+        let packed = daemon.request("GET", piece, &[("Accept-Encoding", "gzip")], "");
+        let unpacked = plain(piece);
+        assert_eq!((packed.status, unpacked.status), (200, 200), "{piece}");
+        let policy = unpacked.header("content-security-policy").unwrap();
+        assert!(policy.contains("connect-src 'self'") && !policy.contains("unsafe-eval"), "{policy}");
+        if packed.header("content-encoding") == Some("gzip") {
+            assert!(unpacked.header("content-encoding").is_none());
+            let tag = packed.header("etag").unwrap();
+            assert_eq!(daemon.request("GET", piece, &[("If-None-Match", tag)], "").status, 304);
+        }
+    }
+    assert_eq!(plain("/docs/index.html").status, 404);
+    let evil = [("Origin", "https://evil.example")];
+    for path in ["/docs", "/openapi.json", "/docs/init.js"] {
+        assert_eq!(daemon.request("GET", path, &evil, "").status, 403, "{path}");
+    }
+    let body = json!({ "url": "http://127.0.0.1:1/a", "netrc": "/etc/hostname", "paused": true }).to_string();
+    assert_eq!(daemon.call("POST", "/download", &body).status, 201);
+}
+
+#[test]
 fn every_answer_is_dressed() {
     let daemon = Daemon::start();
     for (method, path) in [
@@ -253,6 +292,9 @@ fn a_session_reads_and_writes_only_for_our_own_page() {
     }
     let right = [("Cookie", cookie.as_str()), json, ("X-Weir", "1"), ("Origin", own.as_str())];
     assert_eq!(daemon.request("POST", "/download", &right, body).status, 201);
+    // A page names no file of the machine.
+    let netrc = "{\"url\":\"http://127.0.0.1:9/x\",\"paused\":true,\"netrc\":\"/etc/hostname\"}";
+    assert_eq!(daemon.request("POST", "/download", &right, netrc).status, 400);
     let forged = format!("{}x", &cookie[..cookie.len() - 1]);
     assert_eq!(daemon.request("GET", "/list", &[("Cookie", &forged)], "").status, 401);
 
