@@ -231,6 +231,7 @@ fn document() -> Value {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method] = operation(route);
     }
+    document["tags"] = json!([{ "name": "Downloads" }, { "name": "The daemon" }, { "name": "Pages" }]);
     document["paths"] = Value::Object(paths);
     document
 }
@@ -274,10 +275,20 @@ fn operation(route: &Route) -> Value {
     if let Some(name) = route.body {
         operation["requestBody"] = json!({ "content": content(reference(name)) });
     }
+    operation["tags"] = json!([area(route.path)]);
     if route.open {
         operation["security"] = json!([]);
     }
     operation
+}
+
+/// Under which heading people find it.
+fn area(path: &str) -> &'static str {
+    match path.split('/').nth(1) {
+        Some("download" | "list" | "meta" | "ws") => "Downloads",
+        Some("settings" | "session" | "health") => "The daemon",
+        _ => "Pages",
+    }
 }
 
 fn reference(name: &str) -> Value {
