@@ -5,6 +5,7 @@
 // What came of each stream and each fault is shown as a table.
 #![allow(clippy::print_stdout)]
 
+mod ahead;
 mod asking;
 mod choosing;
 mod dash;
