@@ -7,6 +7,49 @@ use std::io;
 
 use weir_media::hls::PlaylistError;
 
+/// A segment that is there and not what its playlist says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlawedSegment {
+    /// Counted from 1, for people.
+    pub number: usize,
+    /// Segments of its track.
+    pub count: usize,
+    /// It belongs to a track of sound beside the picture.
+    pub of_sound: bool,
+    /// Its place by the playlist, in seconds.
+    pub at_s: f64,
+    /// How much of it is missing, in seconds; none when it is another one than should be there.
+    pub missing_s: Option<f64>,
+}
+
+impl FlawedSegment {
+    /// What is wrong with it, as a clause in plain words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { number, count, .. } = self;
+        let track = if self.of_sound { " of the sound" } else { "" };
+        let is = match self.missing_s {
+            Some(missing_s) if missing_s >= 0.05 => {
+                format!("is {missing_s:.1} s shorter than its playlist says")
+            }
+            Some(_) => "is cut".to_owned(),
+            None => "is another one than its playlist says".to_owned(),
+        };
+        let at = self.at_s.max(0.0) as u64;
+        let (hours, minutes, seconds) = (at / 3600, at / 60 % 60, at % 60);
+        format!("segment {number} of {count}{track}, at {hours}:{minutes:02}:{seconds:02}, {is}")
+    }
+}
+
+fn lengths_in_words(expected_s: f64, actual_s: f64, segment: Option<&FlawedSegment>) -> String {
+    match segment {
+        Some(segment) => segment.in_words(),
+        None => {
+            format!("the finished file lasts {actual_s:.1} s, the playlist says {expected_s:.1} s")
+        }
+    }
+}
+
 /// Why there is no finished file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -193,12 +236,14 @@ pub enum EngineError {
         reason: String,
     },
     /// The finished media is not as long as its playlist says.
-    #[error("the finished file lasts {actual_s:.1} s, the playlist says {expected_s:.1} s")]
+    #[error("{}", lengths_in_words(*expected_s, *actual_s, segment.as_ref()))]
     DurationMismatch {
         /// Seconds by the playlist.
         expected_s: f64,
         /// Seconds in the file.
         actual_s: f64,
+        /// The first segment that is not what its playlist says; none when nothing tells which it is.
+        segment: Option<FlawedSegment>,
     },
     /// No room on the disk.
     #[error("the disk is full")]

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use checksum::{Algorithm, Checksum, ChecksumError};
-pub use error::EngineError;
+pub use error::{EngineError, FlawedSegment};
 pub use folder::{Arrival, Folder};
 pub use hosts::Hosts;
 pub use login::Login;

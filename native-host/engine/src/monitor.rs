@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub connections: u32,
     /// A stream that still goes on: there is no knowing how much is to come.
     pub live: bool,
+    /// Playing time of the first track of a stream that is on disk; segments that are missing are no part of it.
+    pub recorded: Duration,
 }
 
 /// Which bytes of a file are there and which are coming, for drawing. Spans are the first byte and one past the last,
@@ -88,6 +91,7 @@ pub struct Monitor {
     connections: AtomicU32,
     /// Parts per million, so that it fits an atomic.
     fraction: AtomicU64,
+    recorded_us: AtomicU64,
     /// Something has arrived.
     moving: AtomicBool,
     /// Of the file being fetched, as long as it is.
@@ -134,6 +138,7 @@ impl Monitor {
             live: settled.live,
             fraction: fraction.clamp(0.0, 1.0),
             connections: self.connections.load(Ordering::Relaxed),
+            recorded: Duration::from_micros(self.recorded_us.load(Ordering::Relaxed)),
         }
     }
 
@@ -196,6 +201,10 @@ impl Monitor {
 
     pub(crate) fn set_received(&self, received: u64) {
         self.received.store(received, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_recorded(&self, us: u64) {
+        self.recorded_us.store(us, Ordering::Relaxed);
     }
 
     pub(crate) fn set_in_order(&self, bytes: u64) {

@@ -13,6 +13,7 @@ mod dry_run;
 mod feeds;
 mod fetch;
 mod finish;
+mod flaws;
 mod live;
 mod look;
 mod manifest;
@@ -21,6 +22,7 @@ mod plan;
 mod progress;
 mod recorded;
 mod recorder;
+mod segments;
 mod track;
 
 use std::path::PathBuf;
@@ -263,9 +265,7 @@ pub(crate) async fn run(
     monitor.set_quality(ready.quality.as_deref());
     monitor.set_live(is_live);
     monitor.set_phase(Phase::Downloading);
-    if ready.tracks.len() > 1 {
-        part.names.make_work().map_err(EngineError::disk)?;
-    }
+    part.names.make_work().map_err(EngineError::disk)?;
     let fresh = StreamState {
         fingerprint: plan::fingerprint(&ready.tracks, ready.quality.as_deref(), is_live),
         quality: ready.quality.clone(),
@@ -293,9 +293,10 @@ pub(crate) async fn run(
     let progress = progress::Progress::new(Arc::clone(monitor), total_us, done_us);
     let finish = was_live.then(|| job.finish.clone());
     let visitor = ready.visitor.clone();
-    let shared = fetch::Shared::new(net.clone(), visitor, job, progress, Arc::clone(monitor), finish);
+    let notes: Arc<live::Notes> = Arc::default();
+    let told = Arc::clone(&notes);
+    let shared = fetch::Shared::new(net.clone(), visitor, job, progress, Arc::clone(monitor), told, finish);
     let shared = Arc::new(shared);
-    let notes = Arc::default();
     let counts: Vec<usize> = ready.tracks.iter().map(|track| track.segments.len()).collect();
     let (feeds, _followers) = feeds(net, job, &mut ready, &marks, was_live, &notes);
     let feeds = counts.into_iter().zip(feeds).collect();

@@ -2,6 +2,10 @@
 //!
 //! Pure. Invariant: only a well-formed tag is taken for one, because its three letters may well occur in sound.
 
+mod frames;
+
+pub use frames::{Frame, HEAD, frame};
+
 /// Owner of the frame that holds a segment's time on the clock of the stream.
 const OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
 /// Largest tag that is believed; some carry pictures.

@@ -32,7 +32,7 @@ fn what_to_do(error: &EngineError, source: &Source) -> &'static str {
         E::SegmentMissing { status: Some(400..=499), .. } => {
             "Open the page it comes from for a fresh address, or take what there is with --keep-partial."
         }
-        E::SegmentMissing { .. } | E::SiteSegmentMissing { .. } => {
+        E::SegmentMissing { .. } | E::SiteSegmentMissing { .. } | E::DurationMismatch { .. } => {
             "Run the same command again, or take what there is with --keep-partial."
         }
         E::YtDlpMissing => "Run `weir tools install yt-dlp`, then the same command again.",
@@ -92,6 +92,7 @@ mod tests {
             (proxy("no connection to it can be made", false), true),
             (segment(Some(503)), true),
             (segment(None), true),
+            (EngineError::DurationMismatch { expected_s: 2.0, actual_s: 1.0, segment: None }, true),
             (mismatch("the caller"), false),
             (proxy("it wants a name and a password, or others", true), false),
             (segment(Some(404)), false),

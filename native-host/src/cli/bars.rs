@@ -43,7 +43,7 @@ impl Look {
             speed,
             eta: eta.filter(|_| !snapshot.live),
             connections: snapshot.connections,
-            recorded_s: snapshot.live.then_some(0),
+            recorded_s: snapshot.live.then_some(snapshot.recorded.as_secs()),
         }
     }
 

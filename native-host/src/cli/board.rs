@@ -112,8 +112,6 @@ struct Running {
     told: Told,
     /// Bytes that were there when it was first looked at.
     earlier: Option<u64>,
-    /// When a live stream's first bytes had come.
-    since: Option<Duration>,
 }
 
 impl Board {
@@ -147,7 +145,6 @@ impl Board {
             meter: SpeedMeter::default(),
             told: Told::Nothing,
             earlier: None,
-            since: None,
         };
         self.lock().running.insert(id, running);
     }
@@ -286,15 +283,9 @@ impl State {
             if let Some(name) = &snapshot.filename {
                 running.name = output::plain(name);
             }
-            if snapshot.live && snapshot.received > 0 {
-                running.since.get_or_insert(now);
-            }
             let meter = &running.meter;
             let eta = meter.eta(snapshot.received, snapshot.total, snapshot.fraction);
-            let mut look = Look::new(running.name.clone(), &snapshot, meter.speed(), eta);
-            look.recorded_s =
-                look.recorded_s.and(running.since).map(|since| now.saturating_sub(since).as_secs());
-            (*id, look)
+            (*id, Look::new(running.name.clone(), &snapshot, meter.speed(), eta))
         });
         let looks: Vec<_> = looks.collect();
         self.meter.sample(now, fetched);

@@ -58,19 +58,8 @@ pub(super) struct Job {
     pub(super) filename: Option<String>,
     /// Bytes that were there when it started.
     pub(super) received_before: u64,
-    /// Seconds of a live stream that were there when it started.
-    pub(super) recorded_before: u64,
-    /// When the first bytes came.
-    pub(super) since: Option<Instant>,
     /// Tells the category that the rules found once the server had answered.
     pub(super) category: Option<Found>,
-}
-
-impl Job {
-    /// Seconds of a live stream recorded so far, by the clock: what the stream's own time says is known at the end.
-    pub(super) fn recorded_s(&self) -> u64 {
-        self.recorded_before + self.since.map_or(0, |since| since.elapsed().as_secs())
-    }
 }
 
 /// Starts the engine on a row; `orphaned` looks for a partial of its address first.
@@ -103,8 +92,6 @@ pub(super) fn start(
         directory: record.directory.clone(),
         filename: record.settled.then(|| record.download.filename.clone()),
         received_before: record.download.received_bytes,
-        recorded_before: record.download.recorded_s.unwrap_or(0),
-        since: None,
         category,
     };
     let plan = plan(record, orphaned, folder, limit).map(|plan| weir_engine::Job { finish, ..plan });

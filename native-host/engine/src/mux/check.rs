@@ -312,7 +312,7 @@ pub(super) fn tolerance(timing: &Timing) -> f64 {
 }
 
 pub(super) fn mismatch(timing: &Timing, actual_s: f64) -> EngineError {
-    EngineError::DurationMismatch { expected_s: timing.planned.as_secs_f64(), actual_s }
+    EngineError::DurationMismatch { expected_s: timing.planned.as_secs_f64(), actual_s, segment: None }
 }
 
 #[cfg(test)]

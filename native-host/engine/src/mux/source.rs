@@ -205,7 +205,7 @@ pub(super) fn open_ts(
     })
 }
 
-fn ticks_to_us(ticks: i64) -> i64 {
+pub(super) fn ticks_to_us(ticks: i64) -> i64 {
     (ticks * 100).div_euclid(9)
 }
 

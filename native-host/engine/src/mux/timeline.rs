@@ -128,6 +128,11 @@ pub(super) fn turned(clock: &Clock, first: i64, shift: i64, wanted: i64) -> i64 
     shift + (off + TURN_US / 2).div_euclid(TURN_US) * TURN_US
 }
 
+/// The moment nearest to `near` among those that differ from `us` by whole turns of the clock.
+pub(super) const fn turned_to(us: i64, near: i64) -> i64 {
+    us + (near - us + TURN_US / 2).div_euclid(TURN_US) * TURN_US
+}
+
 /// A film during which the clock turns begins at zero instead: programs see a turn at different moments.
 fn away_from_turn(stretch: &Stretch, first: i64) -> i64 {
     if stretch.turns() { -first } else { 0 }

@@ -47,6 +47,11 @@ impl Names {
         if number == 0 { self.part() } else { self.work().join(format!("track{number}")) }
     }
 
+    /// Where the segments of a track lie in it.
+    pub(crate) fn segments(&self, number: usize) -> PathBuf {
+        self.work().join(format!("track{number}.segments"))
+    }
+
     /// The result of a stream, until it gets its final name. Its extension is settled by its codecs.
     pub(crate) fn result(&self) -> PathBuf {
         self.work().join("result")

@@ -175,7 +175,7 @@ fn check_length(file: &mut File, expected: Option<Duration>) -> Result<(), Engin
         return Ok(());
     };
     if longest + (expected * SHORTER).max(SHORTER_S) < expected {
-        return Err(EngineError::DurationMismatch { expected_s: expected, actual_s: longest });
+        return Err(EngineError::DurationMismatch { expected_s: expected, actual_s: longest, segment: None });
     }
     Ok(())
 }

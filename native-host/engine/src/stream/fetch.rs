@@ -91,7 +91,7 @@ pub(crate) async fn fetch(
         let attempt = tokio::select! {
             attempt = attempt(&shared, &lane, &request, number, &out) => attempt,
             // Never an initialisation section: without it the segments behind it would be worthless.
-            () = overtime(&shared), if !request.is_map => {
+            () = overtime(&shared), if !request.is_map || request.perhaps => {
                 let _ = out.send(Message::Lost);
                 return;
             }
@@ -146,7 +146,8 @@ pub(crate) async fn fetch(
         return;
     }
     // Without its initialisation section a run of segments cannot be read at all.
-    let lost = shared.holes && !request.is_map && matches!(error, EngineError::SegmentMissing { .. });
+    let missing = !request.is_map && matches!(error, EngineError::SegmentMissing { .. });
+    let lost = request.perhaps || (shared.holes && missing);
     let _ = out.send(if lost { Message::Lost } else { Message::Failed(error) });
 }
 

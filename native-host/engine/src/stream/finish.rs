@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weir_media::filename;
 
-use super::Ready;
 use super::ahead::Ahead;
 use super::recorder::Recorder;
+use super::{Ready, flaws};
 use crate::digest::{self, Expected, Stated};
 use crate::journal::{FinishedState, Lost, State, StreamState, TrackState};
 use crate::mux::{self, Input, Muxed, Section, Timing, TrackKind};
@@ -42,16 +42,15 @@ pub(super) async fn run(
         Some(ahead) => (Some(ahead.film), ahead.work),
         None => (None, recorder.work()?),
     };
-    let film = Film::of(job, &ready, &recorder, work);
+    let mut film = Film::of(job, &ready, &recorder, work);
     let output = film.output.clone();
-    let plan = film.plan(job, &ready);
     // Only up to here: what follows ends in a rename, and a job that said it stopped must not finish later.
     let muxed = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(EngineError::Stopped),
         muxed = async {
             let wanted = sums::expected(net, job, &filename).await?;
-            mux::run(&plan, ahead).await.map(|muxed| (muxed, wanted))
+            make(job, &ready, &recorder, &mut film, ahead).await.map(|muxed| (muxed, wanted))
         } => muxed,
     };
     let (mut muxed, wanted) = match muxed {
@@ -71,9 +70,66 @@ pub(super) async fn run(
     concluded.await.map_err(|error| EngineError::Internal(error.to_string()))?
 }
 
+/// Makes the checked file. Who takes what there is gets it without the segments that cannot be read, and is told which
+/// are not what their playlist says.
+async fn make(
+    job: &Job,
+    ready: &Ready,
+    recorder: &Recorder,
+    film: &mut Film,
+    ahead: Option<mux::Ahead>,
+) -> Result<Muxed, EngineError> {
+    let forgiving = film.inputs.iter().any(|input| input.timing.forgiving);
+    let packed = flaws::look(film, recorder, true).await?;
+    if let Some(first) = packed.first().filter(|_| !forgiving) {
+        return Err(first.error(film));
+    }
+    flaws::set_apart(film, &packed);
+    let cause = match mux::run(&film.plan(job, ready), ahead).await {
+        Ok(muxed) if muxed.notes.is_empty() => return Ok(told(muxed, flaws::in_words(&packed, false))),
+        Ok(muxed) => {
+            let found = flaws::look(film, recorder, false).await?;
+            let swallowing: Vec<&flaws::Found> = found.iter().filter(|found| found.swallows()).collect();
+            if swallowing.is_empty() || !flaws::leave_out(film, &swallowing) {
+                return Ok(told(muxed, flaws::in_words(&found, false)));
+            }
+            let muxed = mux::run(&film.plan(job, ready), None).await?;
+            return Ok(told(muxed, flaws::in_words(&found, true)));
+        }
+        Err(cause) => cause,
+    };
+    let is_of_media = matches!(
+        cause,
+        EngineError::DurationMismatch { .. }
+            | EngineError::MuxFailed { .. }
+            | EngineError::UnsupportedMedia { .. }
+    );
+    if !is_of_media {
+        return Err(cause);
+    }
+    let mut found = flaws::look(film, recorder, false).await?;
+    if matches!(cause, EngineError::UnsupportedMedia { .. }) {
+        found.retain(flaws::Found::is_torn);
+    }
+    let Some(first) = found.first() else { return Err(cause) };
+    let error = first.error(film);
+    if !forgiving || !flaws::leave_out(film, &found.iter().collect::<Vec<_>>()) {
+        return Err(error);
+    }
+    let muxed = mux::run(&film.plan(job, ready), None).await?;
+    Ok(told(muxed, flaws::in_words(&found, true)))
+}
+
+fn told(mut muxed: Muxed, words: Option<String>) -> Muxed {
+    muxed.notes.splice(0..0, words);
+    muxed
+}
+
 /// What a stream becomes.
 pub(super) struct Film {
-    inputs: Vec<Input>,
+    pub(super) inputs: Vec<Input>,
+    /// Which track each of them is.
+    pub(super) numbers: Vec<usize>,
     /// For what is made on the way.
     pub(super) work: PathBuf,
     output: PathBuf,
@@ -85,8 +141,11 @@ impl Film {
     pub(super) fn of(job: &Job, ready: &Ready, recorder: &Recorder, work: PathBuf) -> Self {
         let page = job.source.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
         let source_url = page.and_then(|(_, page)| url::Url::parse(page).ok());
+        let (numbers, inputs) =
+            inputs(ready, &recorder.state(), recorder, job.wishes.holes).into_iter().unzip();
         Self {
-            inputs: inputs(ready, &recorder.state(), recorder, job.wishes.holes),
+            inputs,
+            numbers,
             output: work.join("result"),
             work,
             source_url: without_query(source_url.as_ref().unwrap_or(&job.source.url)),
@@ -121,14 +180,14 @@ fn nothing_left(state: &StreamState) -> EngineError {
 }
 
 /// The tracks as they lie on the disk. Subtitles of which nothing came are left out: a film without a word is whole.
-fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder, holes: bool) -> Vec<Input> {
+fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder, holes: bool) -> Vec<(usize, Input)> {
     let mut inputs = Vec::new();
     let live = state.live;
     for (number, (track, state)) in ready.tracks.iter().zip(&state.tracks).enumerate() {
         if track.kind == TrackKind::Subtitles && state.written.bytes == 0 {
             continue;
         }
-        inputs.push(Input {
+        let input = Input {
             kind: track.kind,
             path: recorder.path(number),
             language: track.language.clone(),
@@ -142,7 +201,8 @@ fn inputs(ready: &Ready, state: &StreamState, recorder: &Recorder, holes: bool) 
                 whole_seconds: track.rounded && !state.written.fractions,
                 ..timing(state)
             },
-        });
+        };
+        inputs.push((number, input));
     }
     inputs
 }

@@ -30,12 +30,12 @@ const SHORTEST_HOLE: Duration = Duration::from_millis(500);
 /// Most segments that are told missing one by one.
 const MOST_MISSED: u64 = 1_000;
 
-/// Why a recording ended without the stream saying so.
+/// Why a recording ended without the stream saying so, or may not be what it should.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Mutex<Option<String>>);
 
 impl Notes {
-    fn set(&self, note: &str) {
+    pub(crate) fn set(&self, note: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| note.to_owned());
     }
 

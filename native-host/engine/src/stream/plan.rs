@@ -93,6 +93,8 @@ pub(crate) struct Request {
     pub(crate) index: usize,
     pub(crate) us: u64,
     pub(crate) is_map: bool,
+    /// It is an initialisation section that may be the one in force, under another token: its bytes tell.
+    pub(crate) perhaps: bool,
     /// The server says that it does not exist.
     pub(crate) gap: bool,
     /// It begins a run of segments with one initialisation section and one clock.
@@ -112,8 +114,8 @@ pub(crate) struct Begins {
 pub(crate) struct Requests {
     /// Initialisation section in force, by its place without the query.
     map: Option<String>,
-    /// The same with it. Within one reading of a list another query is another section; between two readings it is another
-    /// token, so that of a live list nothing is known here.
+    /// The same with it. Within one reading of a list another query is another section; between two readings, as of a live
+    /// list, it may as well be another token.
     exactly: Option<String>,
     live: bool,
     shift_us: Option<i64>,
@@ -131,13 +133,16 @@ impl Requests {
     pub(crate) fn of(&mut self, segment: &Segment, index: usize) -> impl Iterator<Item = Request> + use<> {
         self.clock |= segment.discontinuity;
         let map = segment.map.as_deref().map(|map| place(map, false));
-        let exactly = segment.map.as_deref().filter(|_| !self.live).map(|map| place(map, true));
-        let another = map != self.map || (self.exactly.is_some() && exactly != self.exactly);
+        let exactly = segment.map.as_deref().map(|map| place(map, true));
+        let requeried = exactly != self.exactly && (self.live || self.exactly.is_some());
+        let another = map != self.map || requeried;
+        let mut perhaps = self.live && map == self.map;
         // What is not there begins nothing.
         let begins = if segment.gap {
             None
         } else {
             self.clock |= segment.shift_us != self.shift_us;
+            perhaps &= !self.clock;
             let begins = (self.clock || another).then(|| Begins {
                 map: map.clone(),
                 shift_us: segment.shift_us,
@@ -156,6 +161,7 @@ impl Requests {
             index,
             us: 0,
             is_map: true,
+            perhaps,
             gap: false,
             begins: begins.clone(),
         });
@@ -167,6 +173,7 @@ impl Requests {
             index,
             us: micros(segment.duration),
             is_map: false,
+            perhaps: false,
             gap: segment.gap,
             begins: begins.filter(|_| map.is_none()),
         };
@@ -238,7 +245,12 @@ mod tests {
         segments
             .flat_map(|(index, segment)| requests.of(segment, index).collect::<Vec<_>>())
             .map(|request| {
-                let mark = request.begins.map_or("", |begins| if begins.clock { "*" } else { "+" });
+                let mark = match request.begins {
+                    _ if request.perhaps => "?",
+                    Some(Begins { clock: true, .. }) => "*",
+                    Some(_) => "+",
+                    None => "",
+                };
                 format!("{mark}{}", request.url.path().trim_start_matches("/v/"))
             })
             .collect()
@@ -258,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn another_query_is_another_section_in_one_list_and_another_token_in_two() {
+    fn another_query_is_another_section_in_one_list_and_may_be_another_token_in_two() {
         let list = |a: &str, b: &str| {
             track(&format!(
                 "#EXT-X-MAP:URI=\"i?{a}\"\n#EXTINF:1,\na\n#EXT-X-MAP:URI=\"i?{b}\"\n#EXTINF:1,\nb"
@@ -266,9 +278,11 @@ mod tests {
         };
         let vod = |live| paths(&mut Requests::new(None, None, true, live), &list("id=1", "id=2"), 0);
         assert_eq!(vod(false), ["*i", "a", "+i", "b"]);
-        assert_eq!(vod(true), ["*i", "a", "b"]);
+        assert_eq!(vod(true), ["*i", "a", "?i", "b"]);
         let first = list("t=1", "t=1").segments[0].map.as_deref().map(|map| place(map, false));
-        assert_eq!(paths(&mut Requests::new(first, None, false, false), &list("t=2", "t=2"), 1), ["b"]);
+        let on = |live| paths(&mut Requests::new(first.clone(), None, false, live), &list("t=2", "t=2"), 0);
+        assert_eq!(on(false), ["a", "b"]);
+        assert_eq!(on(true), ["?i", "a", "b"]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::EngineError;
 use crate::journal::{self, Break, Lost, Mark, Seen, State, StreamState, TrackState};
 use crate::part::Part;
 
+use super::segments;
+
 /// Most breaks of all tracks: the record of a download has a limited size.
 const MAX_BREAKS: usize = 5_000;
 /// Most entries about lost segments; further ones are added to the last.
@@ -86,12 +88,33 @@ impl Recorder {
         self.lock().state.tracks[number].written.clone()
     }
 
+    /// Playing time of what is there of a track, in microseconds.
+    pub(crate) fn recorded_us(&self, number: usize) -> u64 {
+        let inner = self.lock();
+        let track = &inner.state.tracks[number];
+        let lost: u64 = track.lost.iter().map(|lost| lost.length_us).sum();
+        track.written.us.saturating_sub(lost)
+    }
+
     pub(crate) fn state(&self) -> StreamState {
         self.lock().state.clone()
     }
 
     pub(crate) fn path(&self, number: usize) -> std::path::PathBuf {
         self.lock().part.names.track(number)
+    }
+
+    /// Takes note of where the segments of a track lie, from where it is on.
+    pub(crate) fn log(&self, number: usize) -> Result<segments::Log, EngineError> {
+        let inner = self.lock();
+        let mark = &inner.state.tracks[number].written;
+        segments::Log::open(&inner.part.names.segments(number), mark).map_err(EngineError::disk)
+    }
+
+    /// The segments of a track, as far as they are known. Blocks.
+    pub(crate) fn segments(&self, number: usize) -> Vec<segments::Segment> {
+        let inner = self.lock();
+        segments::read(&inner.part.names.segments(number), &inner.state.tracks[number].written)
     }
 
     /// A run of segments begins at `byte`.

@@ -19,6 +19,7 @@ use super::cipher::Secret;
 use super::fetch::{self, Lane, Message, Shared};
 use super::plan::{Request, Requests};
 use super::recorder::{Recorder, Written};
+use super::segments::Log;
 use crate::EngineError;
 use crate::journal::Seen;
 use crate::mux::{self, TrackKind};
@@ -170,7 +171,8 @@ impl Writing {
         let mut at = self.recorder.mark(self.number).bytes;
         file.set_len(at).map_err(EngineError::disk)?;
         self.grown(at);
-        let outcome = self.write(&mut file, &mut at, &mut coming);
+        let mut log = self.recorder.log(self.number)?;
+        let outcome = self.write(&mut file, &mut log, &mut at, &mut coming);
         let mark = self.recorder.mark(self.number);
         file.set_len(mark.bytes).map_err(EngineError::disk)?;
         if outcome.is_ok() {
@@ -187,6 +189,7 @@ impl Writing {
     fn write(
         &mut self,
         file: &mut File,
+        log: &mut Log,
         at: &mut u64,
         coming: &mut mpsc::Receiver<Coming>,
     ) -> Result<(), EngineError> {
@@ -197,9 +200,9 @@ impl Writing {
             // Never fails: the requests hold receivers, and if none is left nobody needs to know.
             let _ = self.turn.send(number);
             number += 1;
-            if let Some(begins) = &request.begins {
-                self.mapped = begins.map.is_some();
-                self.recorder.section(self.number, *at, begins.map.clone(), begins.shift_us, begins.clock)?;
+            let start = *at;
+            if !request.perhaps {
+                self.begin(&request, start)?;
             }
             // Frames of packed sound say no time: only behind its tag, at the beginning of a run, is it known again.
             if after_loss && !request.gap && request.begins.is_none() && packed(file) {
@@ -213,7 +216,7 @@ impl Writing {
                     None
                 }
                 Ended::Lost => {
-                    after_loss = true;
+                    after_loss |= !request.is_map;
                     self.shared.progress.add(request.us);
                     Some(1)
                 }
@@ -223,9 +226,24 @@ impl Writing {
                 }
                 Ended::Aborted => return Err(EngineError::Stopped),
             };
+            if request.perhaps {
+                if lost.is_some() {
+                    self.shared.notes.set(
+                        "what describes its segments may have changed and could not be had, so what came then may be unreadable",
+                    );
+                } else if self.is_in_force(file)? {
+                    *at = start;
+                    file.set_len(start).map_err(EngineError::disk)?;
+                } else {
+                    self.begin(&request, start)?;
+                }
+            }
             if request.is_map {
                 continue;
             }
+            // What took no bytes and is not missing has no end that could be cut either.
+            let absent = lost.is_some() || *at == self.recorder.mark(self.number).bytes;
+            log.push(*at, request.us, absent).map_err(EngineError::disk)?;
             let written = Written { us: request.us, sequence: request.sequence, end: *at, lost, seen };
             self.recorder.wrote(self.number, &written)?;
             self.grown(*at);
@@ -239,10 +257,27 @@ impl Writing {
         Ok(())
     }
 
+    /// A run of segments begins at `start`, if the request says so.
+    fn begin(&mut self, request: &Request, start: u64) -> Result<(), EngineError> {
+        let Some(begins) = &request.begins else { return Ok(()) };
+        self.mapped = begins.map.is_some();
+        self.recorder.section(self.number, start, begins.map.clone(), begins.shift_us, begins.clock)
+    }
+
+    /// The initialisation section that was just written is the one of the run that goes on.
+    fn is_in_force(&self, file: &File) -> Result<bool, EngineError> {
+        use std::os::unix::fs::FileExt as _;
+        let Some(run) = self.recorder.track(self.number).breaks.last().cloned() else { return Ok(false) };
+        let mut there = vec![0; self.init.len()];
+        file.read_exact_at(&mut there, run.byte).map_err(EngineError::disk)?;
+        Ok(there == self.init)
+    }
+
     /// The first track can be watched while it grows.
     fn grown(&self, bytes: u64) {
         if self.number == 0 {
             self.shared.monitor.set_in_order(bytes);
+            self.shared.monitor.set_recorded(self.recorder.recorded_us(0));
         }
     }
 

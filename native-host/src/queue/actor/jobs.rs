@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use weir_engine::{EngineError, Finished, Phase, RateLimit};
@@ -98,9 +98,6 @@ impl Actor {
         if let Some(directory) = &snapshot.directory {
             job.directory.clone_from(directory);
         }
-        if snapshot.received > job.received_before {
-            job.since.get_or_insert_with(Instant::now);
-        }
         let category = job.category.as_ref().and_then(|found| found.get()).cloned();
         let Some(record) = self.rows.get(&id).filter(|record| record.download.status.is_running()) else {
             return;
@@ -126,8 +123,8 @@ impl Actor {
             // A plain file has none, whatever was wished for.
             record.download.quality.clone_from(&snapshot.quality);
         }
-        if let Some(job) = self.jobs.get(&id) {
-            apply_figures(&mut record.download, job, &snapshot);
+        if self.jobs.contains_key(&id) {
+            apply_figures(&mut record.download, &snapshot);
         }
         let settled = |record: &Record| {
             let row = &record.download;
@@ -164,7 +161,7 @@ impl Actor {
             return;
         }
         let Some(mut record) = self.rows.get(&id).cloned() else { return };
-        apply_figures(&mut record.download, &job, &job.monitor.snapshot());
+        apply_figures(&mut record.download, &job.monitor.snapshot());
         if !record.settled
             && let Some(filename) = &job.filename
         {
@@ -277,10 +274,7 @@ impl Actor {
                 job.meter.sample(job.started.elapsed(), snapshot.received);
             }
             let mut row = record.download.clone();
-            if snapshot.received > job.received_before {
-                job.since.get_or_insert_with(Instant::now);
-            }
-            apply_figures(&mut row, job, &snapshot);
+            apply_figures(&mut row, &snapshot);
             if record.download.status == DownloadStatus::Downloading {
                 self.bus.send(&Event::Progress(Progress {
                     id: *id,

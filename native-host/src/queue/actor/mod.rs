@@ -216,7 +216,7 @@ impl Actor {
             && let Some(job) = self.jobs.get(&download.id)
         {
             let snapshot = job.monitor.snapshot();
-            apply_figures(&mut download, job, &snapshot);
+            apply_figures(&mut download, &snapshot);
             download.speed = job.meter.speed();
             download.eta = eta(job, &snapshot);
             download.connections = snapshot.connections;
@@ -229,7 +229,7 @@ impl Actor {
         if download.status.is_running()
             && let Some(job) = self.jobs.get(&download.id)
         {
-            apply_figures(download, job, &job.monitor.snapshot());
+            apply_figures(download, &job.monitor.snapshot());
         }
     }
 }
@@ -270,14 +270,14 @@ fn eta(job: &Job, snapshot: &Snapshot) -> Option<u64> {
     if snapshot.live { None } else { job.meter.eta(snapshot.received, snapshot.total, snapshot.fraction) }
 }
 
-fn apply_figures(download: &mut Download, job: &Job, snapshot: &Snapshot) {
+fn apply_figures(download: &mut Download, snapshot: &Snapshot) {
     download.received_bytes = snapshot.received;
     // What it was before holds until the server has answered.
     if snapshot.phase != Phase::Resolving {
         download.live = snapshot.live;
     }
     if snapshot.live {
-        download.recorded_s = Some(job.recorded_s());
+        download.recorded_s = Some(snapshot.recorded.as_secs());
         download.progress = 0.0;
         return;
     }

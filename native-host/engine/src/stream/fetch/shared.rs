@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::super::cipher::{KeyBytes, Secret};
+use super::super::live::Notes;
 use super::super::pace::Pace;
 use super::super::progress::Progress;
 use crate::journal::Seen;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// Places are taken in order before a request begins: if later segments of a track could take them all and then wait
     /// for their turn, the current one would never come.
     pub(crate) pace: Pace,
+    /// What is to be said of the result.
+    pub(crate) notes: Arc<Notes>,
     /// Segments that cannot be had are left out.
     pub(crate) holes: bool,
     /// Ends a recording.
@@ -69,6 +72,7 @@ impl Shared {
         job: &Job,
         progress: Progress,
         monitor: Arc<Monitor>,
+        notes: Arc<Notes>,
         finish: Option<CancellationToken>,
     ) -> Self {
         let connections = job.connections.clamp(1, MOST_CONNECTIONS) as usize;
@@ -78,6 +82,7 @@ impl Shared {
             visitor,
             limit: Arc::clone(&job.limit),
             monitor,
+            notes,
             progress,
             pace: Pace::new(connections, most),
             holes: job.wishes.holes || finish.is_some(),

@@ -2,8 +2,10 @@
 //! were wished for, a file that says what it lacks. Never a film with a hole that is called whole, and never a hang.
 
 mod case;
+mod cut;
 mod dash;
 mod hls;
+mod packed;
 mod segments;
 
 use futures_util::{StreamExt as _, stream};
@@ -34,6 +36,16 @@ async fn play(cases: &'static [Case]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn segments_of_hls() {
     play(segments::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_without_their_end() {
+    play(cut::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_of_packed_sound() {
+    play(packed::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,6 @@ mod codecs;
 mod containers;
 mod disguises;
 mod keys;
-mod sound;
+pub(crate) mod sound;
 mod tags;
 mod words;

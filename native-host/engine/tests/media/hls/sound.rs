@@ -7,7 +7,7 @@ use super::super::recipe::{Part, Recipe, try_all, whole};
 use super::super::serving::{APART, APART_ZERO, playlist, stamped};
 
 /// A film without sound, and `sounds` beside it: language, name and playlist, the first of them the default.
-fn master(kitchen: &Kitchen, sounds: &[(&str, &str, &str)], codec: &str) {
+pub(crate) fn master(kitchen: &Kitchen, sounds: &[(&str, &str, &str)], codec: &str) {
     let mut text = "#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
     for (number, (language, name, list)) in sounds.iter().enumerate() {
         let default = if number == 0 { "YES" } else { "NO" };
@@ -22,7 +22,7 @@ fn master(kitchen: &Kitchen, sounds: &[(&str, &str, &str)], codec: &str) {
 }
 
 /// Cuts sound into bare packets, each segment with a tag in front that says when it begins.
-fn packed(kitchen: &Kitchen, film: &str, format: &str) {
+pub(crate) fn packed(kitchen: &Kitchen, film: &str, format: &str) {
     let path = kitchen.film(film);
     let mut command = vec![
         "-i",

@@ -64,6 +64,8 @@ async fn whole_minute(stage: Stage, answer: impl Fn(&Stage, &Request) -> Reply +
     let finished = recording.outcome.unwrap();
     assert_eq!((finished.kind, finished.lacks.as_deref()), (Kind::Hls, None));
     assert!(recording.seen.live, "was never called live");
+    // By its own time, however fast the clock goes.
+    assert_eq!(recording.recorded, Duration::from_secs(60));
     assert_eq!(without_hole(&finished.path), (0, 600));
     assert_eq!(names(recording.out.path()), ["recording.mp4"]);
     // Each segment once, and playlists about as often as something new can be there.
@@ -82,6 +84,55 @@ async fn a_minute_of_ts_while_the_window_slides() {
 
 async fn a_minute_of_fragmented_mp4_while_the_window_slides() {
     whole_minute(Stage::new(minute(), FAST), |stage, request| honest(stage, request, "f")).await;
+}
+
+/// What describes its segments has another token every time the list is read, and is the same every time.
+async fn another_token_is_no_other_section() {
+    whole_minute(Stage::new(minute(), FAST), |stage, request| {
+        let honest = honest(stage, request, "f");
+        if request.path != "/live.m3u8" {
+            return honest;
+        }
+        let text = String::from_utf8(honest.body()).unwrap();
+        list(text.replace("f.init", &format!("f.init?token={}", stage.count())))
+    })
+    .await;
+}
+
+/// Under the same address but for its query is what describes segments of another size, without any sign of a break.
+async fn another_section_under_another_query_is_told_by_its_bytes() {
+    let folder = made("sections by query", "plain-advert and large, as fragments", |k| {
+        k.fmp4("plain-advert", "a", &[]);
+        k.fmp4("large", "b", &["-output_ts_offset", "6"]);
+    });
+    let stage = Stage { total: 12, ..Stage::new(folder, FAST) };
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/live.m3u8" => {
+            let there = stage.there();
+            let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n".to_owned();
+            for number in 0..there {
+                let film = if number < 6 { "a" } else { "b" };
+                text.push_str(&format!(
+                    "#EXT-X-MAP:URI=\"init?film={film}\"\n#EXTINF:1.0,\n{film}{}.m4s\n",
+                    number % 6
+                ));
+            }
+            list(if there == stage.total { text + "#EXT-X-ENDLIST\n" } else { text })
+        }
+        "/init?film=a" => Reply::new(200, std::fs::read(stage.folder.join("a.init")).unwrap()),
+        "/init?film=b" => Reply::new(200, std::fs::read(stage.folder.join("b.init")).unwrap()),
+        _ => super::super::serving::folder(&stage.folder, request),
+    })
+    .await;
+    let recording = record(&server, "/live.m3u8", |_| {}, None).await;
+    let finished = recording.outcome.unwrap();
+    let hashes = |film: &str| -> Vec<String> {
+        let pictures = super::super::films::named(film).measured().pictures;
+        pictures.into_iter().map(|unit| unit.hash).collect()
+    };
+    let found: Vec<String> =
+        super::super::measure::pictures(&finished.path).into_iter().map(|unit| unit.hash).collect();
+    assert_eq!(found, [hashes("plain-advert"), hashes("large")].concat(), "{:?}", finished.lacks);
 }
 
 /// As it is in life.
@@ -165,6 +216,7 @@ async fn a_lost_segment_is_named() {
             assert!(finished.lacks.is_some(), "called whole");
             let found = super::super::measure::pictures(&finished.path).len();
             assert_eq!(found, 580);
+            assert_eq!(recording.recorded, Duration::from_secs(58));
         }
         Err(error) => panic!("{error:?}"),
     }
@@ -238,6 +290,11 @@ pub(crate) fn all(recordings: &mut super::Recordings) {
     recordings.add(
         "a_minute_of_fragmented_mp4_while_the_window_slides",
         a_minute_of_fragmented_mp4_while_the_window_slides(),
+    );
+    recordings.add("another_token_is_no_other_section", another_token_is_no_other_section());
+    recordings.add(
+        "another_section_under_another_query_is_told_by_its_bytes",
+        another_section_under_another_query_is_told_by_its_bytes(),
     );
     recordings.add("a_minute_that_takes_a_minute", a_minute_that_takes_a_minute());
     recordings.add("refreshes_that_fail_lose_nothing", refreshes_that_fail_lose_nothing());

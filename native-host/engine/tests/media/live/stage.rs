@@ -66,6 +66,8 @@ pub(crate) struct Recording {
     pub(crate) took: Duration,
     /// The last look before it ended.
     pub(crate) seen: Snapshot,
+    /// Playing time that was told to be there in the end.
+    pub(crate) recorded: Duration,
 }
 
 /// Records what a server has at `path`. `finish_after` ends it then and keeps what is there.
@@ -109,5 +111,5 @@ pub(crate) async fn record(
         finished.settle().unwrap();
     }
     let seen = seen.lock().unwrap().clone();
-    Recording { out, outcome, took: began.elapsed(), seen }
+    Recording { out, outcome, took: began.elapsed(), seen, recorded: monitor.snapshot().recorded }
 }
