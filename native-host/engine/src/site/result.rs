@@ -150,7 +150,7 @@ fn verify(made: &Made, live: bool, wanted: Option<&Expected>) -> Result<Verified
     let mut short = None;
     if start.get(4..8) == Some(b"ftyp") {
         short = match check_length(&mut file, made.duration.filter(|_| !live)) {
-            Err(EngineError::DurationMismatch { expected_s, actual_s }) if made.holes => {
+            Err(EngineError::DurationMismatch { expected_s, actual_s, .. }) if made.holes => {
                 Some(format!("it lasts {actual_s:.1} s, the page says {expected_s:.1} s"))
             }
             checked => checked.map(|()| None)?,
