@@ -233,6 +233,30 @@ fn a_lost_segment_is_an_error_until_somebody_wants_what_is_there() {
 }
 
 #[test]
+fn a_cut_segment_is_named_and_can_be_done_without() {
+    let daemon = Daemon::start();
+    let (dir, server) = site();
+    let cut = dir.path().join("v1_007.ts");
+    let whole = std::fs::read(&cut).unwrap();
+    // In the middle of a packet; the server states the length of what it has.
+    std::fs::write(&cut, &whole[..whole.len() / 2 / 188 * 188 + 99]).unwrap();
+    let id = daemon.add(&json!({ "url": server.url("media/v1.m3u8"), "title": "A talk" }));
+    let row = daemon.wait_for(id, &["error"]);
+    assert_eq!(
+        (row["error"]["code"].as_str(), row["error"]["action"].as_str()),
+        (Some("duration_mismatch"), Some("keep_partial")),
+        "{row}"
+    );
+    let named = format!("segment 8 of {SEGMENTS}, at 0:00:07, is ");
+    let message = row["error"]["message"].as_str().unwrap().to_lowercase();
+    assert!(message.starts_with(&named), "{message}");
+    assert_eq!(act(&daemon, id, "finish"), 200);
+    let row = eventually("the rest", || Some(daemon.row(id)).filter(|row| row["status"] == "completed"));
+    assert!(row["filename"].as_str().unwrap().ends_with("(partial).mp4"), "{row}");
+    assert!(row["lacks"].as_str().is_some_and(|lacks| lacks.contains(&named)), "{row}");
+}
+
+#[test]
 fn only_what_can_be_finished_is() {
     let daemon = Daemon::start();
     let (_dir, server) = site();
@@ -312,6 +336,14 @@ fn a_command_records_for_as_long_as_it_was_told() {
     assert_eq!(status, Some(0), "{said}");
     let seconds = duration_of(&file.unwrap());
     assert!((2.0..=6.0).contains(&seconds), "{seconds} s: {said}");
+}
+
+#[test]
+fn a_wish_that_a_stream_does_not_meet_is_said() {
+    let (_dir, server) = site();
+    let (status, said, file) = get(&[&server.url("media/v1.m3u8"), "--audio-lang", "fr"]);
+    assert_eq!((status, file.is_some()), (Some(0), true), "{said}");
+    assert!(said.contains("does not say in which language its sound is"), "{said}");
 }
 
 #[cfg(unix)]

@@ -332,6 +332,7 @@ async fn finish(written: crate::writer::Written, wanted: Option<Expected>) -> Re
             sha256: digests.sha256,
             quality: None,
             duration: None,
+            unmet: Vec::new(),
             lacks: None,
             journal: Some(journal),
         })

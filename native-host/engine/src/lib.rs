@@ -257,6 +257,8 @@ pub struct Finished {
     pub duration: Option<Duration>,
     /// What a stream lacks, in words; none when it is whole. Only when holes were wished for, or a live stream lost some.
     pub lacks: Option<String>,
+    /// What was wished for and the stream does not have, a clause each in plain words. It is whole all the same.
+    pub unmet: Vec<String>,
     /// Still there, so that a crash before [`Finished::settle`] is understood; none when nothing was left.
     journal: Option<PathBuf>,
 }

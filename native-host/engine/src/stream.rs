@@ -81,6 +81,8 @@ pub(crate) struct Ready {
     /// The result must have a picture. False when the manifest does not say so: then it may have one.
     has_picture: bool,
     codecs: Option<String>,
+    /// Wishes that it does not meet, a clause each.
+    unmet: Vec<String>,
     /// Who asks for the segments.
     visitor: Source,
     /// What there is to choose from; empty when there is no choice.
@@ -161,6 +163,7 @@ async fn hls(
                 audio_only: is_audio_wish(wish),
                 has_picture: false,
                 codecs: None,
+                unmet: choose::unsaid(&job.wishes).into_iter().collect(),
             };
             (choice, vec![media], Variables::default())
         }
@@ -213,6 +216,7 @@ async fn hls(
         audio_only: choice.audio_only,
         has_picture: choice.has_picture,
         codecs: choice.codecs,
+        unmet: choice.unmet,
         visitor: visitor.clone(),
         live: is_live.then_some(Live::Hls { playlists, variables }),
         ffmpeg: PathBuf::new(),

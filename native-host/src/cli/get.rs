@@ -262,6 +262,10 @@ async fn one(run: &Run, id: DownloadId, wanted: &Wanted, folder: &Path) -> Ended
                 run.board.say(&format!("weir: `{name}` became {became}"));
             }
             tell(&run.board, &finished, started.elapsed());
+            for unmet in &finished.unmet {
+                let name = output::plain(&finished.filename);
+                run.board.say(&format!("weir: {name}: {}", output::plain(unmet)));
+            }
             if let Some(lacks) = &finished.lacks {
                 let name = output::plain(&finished.filename);
                 run.board.say(&format!("weir: {name} is not whole: {}", output::plain(lacks)));

@@ -124,6 +124,7 @@ fn finished(path: PathBuf, journal: Option<PathBuf>, bytes: &[Bytes], sha256: [u
         sha256,
         quality: None,
         duration: None,
+        unmet: Vec::new(),
         lacks: None,
         journal,
     }

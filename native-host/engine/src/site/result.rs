@@ -102,6 +102,7 @@ pub(super) fn conclude(
         sha256,
         quality: made.quality.clone(),
         duration: made.duration,
+        unmet: Vec::new(),
         lacks,
         journal: Some(journal),
     })

@@ -31,6 +31,8 @@ pub(crate) struct Choice<A> {
     /// The manifest says that there is something to see.
     pub(crate) has_picture: bool,
     pub(crate) codecs: Option<String>,
+    /// Wishes that are not met, a clause each in plain words.
+    pub(crate) unmet: Vec<String>,
 }
 
 /// Whether sound and nothing else is wanted.
@@ -86,7 +88,11 @@ pub(crate) fn choose<A: Clone + PartialEq>(
             vec![Wanted { language: language.filter(|_| variant.audio_only), ..main }]
         }
     };
-    if !audio_wish {
+    let mut unmet = unmet_sound(offer, sound, wishes);
+    if audio_wish {
+        unmet.extend(unwanted_text(wishes));
+    } else {
+        unmet.extend(unmet_text(offer.subtitles_for(variant, &wishes.subtitles).as_slice(), wishes));
         tracks.extend(offer.subtitles_for(variant, &wishes.subtitles).into_iter().filter_map(wanted));
     }
     Ok(Choice {
@@ -95,6 +101,7 @@ pub(crate) fn choose<A: Clone + PartialEq>(
         audio_only: audio_wish || variant.audio_only,
         has_picture: has_picture(variant) && !audio_wish,
         codecs: variant.codecs.clone(),
+        unmet,
     })
 }
 
@@ -110,7 +117,54 @@ fn sound_alone<A: Clone + PartialEq>(offer: &Multivariant<A>, wishes: &Wishes) -
         audio_only: true,
         has_picture: false,
         codecs: sound.codecs.clone(),
+        unmet: unmet_sound(offer, Some(sound), wishes).into_iter().chain(unwanted_text(wishes)).collect(),
     })
+}
+
+/// That no manifest says in which language the sound is, though one was wished for.
+pub(crate) fn unsaid(wishes: &Wishes) -> Option<String> {
+    let wanted = (!wishes.audio_languages.is_empty()).then(|| named(&wishes.audio_languages))?;
+    Some(format!("the stream does not say in which language its sound is, {wanted} was wished for"))
+}
+
+/// Why the sound that was chosen is in none of the wanted languages.
+fn unmet_sound<A>(offer: &Multivariant<A>, sound: Option<&Rendition<A>>, wishes: &Wishes) -> Vec<String> {
+    use weir_media::variants::RenditionKind as R;
+    let wanted = &wishes.audio_languages;
+    let fits = |rendition: &Rendition<A>| wanted.iter().any(|wish| means(wish, rendition));
+    if wanted.is_empty() || sound.is_some_and(fits) {
+        return Vec::new();
+    }
+    // It is there, with other pictures.
+    let elsewhere = offer.renditions.iter().any(|rendition| rendition.kind == R::Audio && fits(rendition));
+    if elsewhere {
+        return vec![format!("this quality has no sound in {}, another has", named(wanted))];
+    }
+    unsaid(wishes).into_iter().collect()
+}
+
+/// Wanted languages in which there are no subtitles beside those that are.
+fn unmet_text<A>(chosen: &[&Rendition<A>], wishes: &Wishes) -> Option<String> {
+    let missing = |wish: &&String| {
+        !matches!(wish.trim(), "all" | "forced") && !chosen.iter().any(|rendition| means(wish, rendition))
+    };
+    let missing: Vec<String> = wishes.subtitles.iter().filter(missing).cloned().collect();
+    (!missing.is_empty()).then(|| format!("there are no subtitles in {}", named(&missing)))
+}
+
+/// Sound alone has no place for text.
+fn unwanted_text(wishes: &Wishes) -> Option<String> {
+    (!wishes.subtitles.is_empty()).then(|| "subtitles do not come with sound alone".to_owned())
+}
+
+fn named(languages: &[String]) -> String {
+    languages.join(", ").chars().take(64).collect()
+}
+
+/// Whether a wish for a language, or the id of a rendition, means this one.
+fn means<A>(wish: &str, rendition: &Rendition<A>) -> bool {
+    rendition.id == wish
+        || rendition.language.as_deref().is_some_and(|own| language::fit(wish, own).is_some())
 }
 
 fn wanted<A: Clone>(rendition: &Rendition<A>) -> Option<Wanted<A>> {
@@ -145,17 +199,14 @@ fn languages_exist<A>(offer: &Multivariant<A>, wishes: &Wishes) -> Result<(), En
         [(R::Audio, "sound", &wishes.audio_languages), (R::Subtitles, "subtitles", &wishes.subtitles)];
     for (kind, what, wanted) in kinds {
         let there = || offer.renditions.iter().filter(|rendition| rendition.kind == kind);
-        let named = there().any(|rendition| rendition.language.is_some());
+        let tells = there().any(|rendition| rendition.language.is_some());
         let fits = |rendition: &Rendition<A>, wish: &String| {
-            wish == "all"
-                || wish == "forced"
-                || rendition.id == *wish
-                || rendition.language.as_deref().is_some_and(|own| language::fit(wish, own).is_some())
+            wish == "all" || wish == "forced" || means(wish, rendition)
         };
         let found = there().any(|rendition| wanted.iter().any(|wish| fits(rendition, wish)));
         if wanted.is_empty()
             || found
-            || (kind == R::Audio && !named)
+            || (kind == R::Audio && !tells)
             || wanted.iter().any(|wish| wish == "all")
         {
             continue;
@@ -163,8 +214,7 @@ fn languages_exist<A>(offer: &Multivariant<A>, wishes: &Wishes) -> Result<(), En
         let mut offered: Vec<String> = there().filter_map(|rendition| rendition.language.clone()).collect();
         offered.sort();
         offered.dedup();
-        let wanted = wanted.join(", ").chars().take(64).collect();
-        return Err(EngineError::NoSuchLanguage { what, wanted, offered });
+        return Err(EngineError::NoSuchLanguage { what, wanted: named(wanted), offered });
     }
     Ok(())
 }
@@ -222,5 +272,26 @@ mod tests {
         let error = choose(&offer(), "best", &french).unwrap_err();
         assert_eq!(error.to_string(), "the stream has no sound in fr; it has de, en");
         assert!(matches!(choose(&offer(), "nonsense", &none), Err(EngineError::NoSuchQuality { .. })));
+    }
+
+    #[test]
+    fn what_is_wished_for_and_not_there_is_said() {
+        let unmet = |wish: &str, sound: &[&str], subtitles: &[&str]| {
+            let own = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+            let wishes =
+                Wishes { audio_languages: own(sound), subtitles: own(subtitles), ..Wishes::default() };
+            choose(&offer(), wish, &wishes).unwrap().unmet
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(unmet("best", &["fr", "de"], &["all"]), none);
+        assert_eq!(unmet("best", &[], &["en", "fr", "it"]), ["there are no subtitles in fr, it"]);
+        assert_eq!(unmet("audio", &["de"], &["en"]), ["subtitles do not come with sound alone"]);
+        let mut silent = offer();
+        silent.renditions.clear();
+        let wishes = Wishes { audio_languages: vec!["fr".to_owned()], ..Wishes::default() };
+        assert_eq!(
+            choose(&silent, "best", &wishes).unwrap().unmet,
+            ["the stream does not say in which language its sound is, fr was wished for"]
+        );
     }
 }

@@ -69,6 +69,7 @@ pub(super) async fn prepare(
         audio_only: choice.audio_only,
         has_picture: choice.has_picture,
         codecs: choice.codecs,
+        unmet: choice.unmet,
         visitor: visitor.clone(),
         live,
         ffmpeg: std::path::PathBuf::new(),

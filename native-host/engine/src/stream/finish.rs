@@ -319,7 +319,19 @@ fn conclude(
     }
     let path = part.finish_as(output, &name, state)?;
     let filename = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Finished { path, filename, kind, bytes, sha256, quality, duration, lacks, journal: Some(journal) })
+    let unmet = ready.unmet.clone();
+    Ok(Finished {
+        path,
+        filename,
+        kind,
+        bytes,
+        sha256,
+        quality,
+        duration,
+        lacks,
+        unmet,
+        journal: Some(journal),
+    })
 }
 
 /// The extension its codecs settled, and the word that it is not whole.

@@ -84,6 +84,7 @@ impl Ready {
             audio_only: said.audio_only,
             has_picture: said.has_picture,
             codecs: None,
+            unmet: Vec::new(),
             visitor: job.source.visiting(),
             variants: Vec::new(),
             renditions: Vec::new(),

@@ -68,11 +68,16 @@ async fn whole_minute(stage: Stage, answer: impl Fn(&Stage, &Request) -> Reply +
     assert_eq!(recording.recorded, Duration::from_secs(60));
     assert_eq!(without_hole(&finished.path), (0, 600));
     assert_eq!(names(recording.out.path()), ["recording.mp4"]);
-    // Each segment once, and playlists about as often as something new can be there.
+    // Each segment once, but for one now and then that a busy machine was too slow for, and playlists about as often as
+    // something new can be there.
     let requests = server.requests();
-    let segments =
-        requests.iter().filter(|request| !request.path.contains("m3u8") && !request.path.contains("init"));
-    assert_eq!(segments.count(), 60);
+    let segments: Vec<&str> = requests
+        .iter()
+        .map(|request| request.path.as_str())
+        .filter(|path| !path.contains("m3u8") && !path.contains("init"))
+        .collect();
+    let each: std::collections::HashSet<&str> = segments.iter().copied().collect();
+    assert!(each.len() == 60 && segments.len() < 66, "{} requests for {}", segments.len(), each.len());
     let lists = requests.iter().filter(|request| request.path.contains("m3u8")).count();
     let life = stage.every.as_secs_f64() * 57.0;
     assert!((life * 0.4..life * 12.0 + 20.0).contains(&(lists as f64)), "{lists} playlists in {life} s");
