@@ -152,6 +152,28 @@ fn the_queue_pauses_and_goes_on_with_a_page() {
 }
 
 #[test]
+fn what_is_there_of_a_page_can_be_kept() {
+    let Some(program) = yt_dlp() else { return };
+    let daemon = Daemon::start_with(&format!("auto_retries = 0\nyt_dlp = {:?}", program.to_str().unwrap()));
+    let folder = daemon.dir.path().join("site");
+    make_hls(&folder, 5);
+    let page = "<!doctype html><title>A talk</title><video><source src='/v0.m3u8' type='application/x-mpegURL'></video>";
+    std::fs::write(folder.join("stream.html"), page).unwrap();
+    std::fs::remove_file(folder.join("v0_002.ts")).unwrap();
+    let server = FileServer::start(&folder);
+    let id = daemon.add(&json!({ "url": server.url("stream.html"), "kind": "site", "retries": 0 }));
+    let row = daemon.wait_for(id, &["error", "completed"]);
+    let error = (row["error"]["code"].as_str(), row["error"]["action"].as_str());
+    assert_eq!(error, (Some("segment_missing"), Some("keep_partial")), "{row}");
+    let kept = weir(daemon.dir.path()).args(["finish", &id.to_string()]).output().unwrap();
+    assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    let row = daemon.wait_for(id, &["error", "completed"]);
+    assert_eq!(row["lacks"], "1 of 5 segments is missing, number 3", "{row}");
+    assert_eq!(row["filename"], "A talk (1) (partial).mp4");
+    assert!(Path::new(row["path"].as_str().unwrap()).is_file());
+}
+
+#[test]
 fn without_yt_dlp_the_command_says_how_to_get_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = get(dir.path(), Path::new("/nowhere/yt-dlp"), &["http://127.0.0.1:9/watch"]);

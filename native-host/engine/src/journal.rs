@@ -189,15 +189,12 @@ pub(crate) struct SiteState {
     pub(crate) fingerprint: String,
     /// It has ended, and by its own way out. Otherwise what is there may be wrong, and nothing would tell.
     pub(crate) resumable: bool,
-    /// It goes on without segments that cannot be had, and keeps those that came, to be counted.
+    /// It went on without segments that could not be had.
     #[serde(default)]
-    pub(crate) counts: bool,
+    pub(crate) holes: bool,
     /// By the name of a file: how many segments yt-dlp says it has.
     #[serde(default)]
     pub(crate) segments: BTreeMap<String, u64>,
-    /// By the name of a file: up to which segment nothing is missing, though those segments are no longer kept.
-    #[serde(default)]
-    pub(crate) whole: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

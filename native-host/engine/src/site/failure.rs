@@ -16,37 +16,28 @@ const MAX_REASON: usize = 300;
 
 /// Its error lines while it runs.
 #[derive(Debug, Default)]
-pub(super) struct Errors {
-    lines: VecDeque<String>,
-    crashed: bool,
-}
+pub(super) struct Errors(VecDeque<String>);
 
 impl Errors {
     /// Keeps a line if it is of an error.
     pub(super) fn keep(&mut self, line: &str) {
         let line = line.trim();
-        self.crashed |= line.starts_with("Traceback (most recent call last)");
         let of_options = line.contains("error: ") && !line.starts_with("WARNING");
         if !(line.starts_with("ERROR:") || of_options || line.contains("No space left on device")) {
             return;
         }
-        if self.lines.len() == MAX_LINES {
-            self.lines.pop_front();
+        if self.0.len() == MAX_LINES {
+            self.0.pop_front();
         }
-        self.lines.push_back(line.chars().take(4 * MAX_REASON).collect());
-    }
-
-    /// It ended by a mistake of its own, in the middle of something: what it has written may not be what it has noted.
-    pub(super) fn tell_of_a_crash(&self) -> bool {
-        self.crashed
+        self.0.push_back(line.chars().take(4 * MAX_REASON).collect());
     }
 
     /// The fact behind them. `paths` are not to be told.
     pub(super) fn fact(&self, paths: &[String]) -> EngineError {
-        let Some(last) = self.lines.back() else {
+        let Some(last) = self.0.back() else {
             return failed("it ended without saying why".to_owned(), true);
         };
-        let said: Vec<String> = self.lines.iter().map(|line| line.to_lowercase()).collect();
+        let said: Vec<String> = self.0.iter().map(|line| line.to_lowercase()).collect();
         let says = |words: &[&str]| said.iter().any(|line| words.iter().any(|word| line.contains(word)));
         if says(&["no space left on device"]) {
             return EngineError::DiskFull;
@@ -104,7 +95,7 @@ impl Errors {
 
     /// No format fits what was wished for.
     pub(super) fn says_no_such_format(&self) -> bool {
-        self.lines.iter().any(|line| line.to_lowercase().contains("requested format is not available"))
+        self.0.iter().any(|line| line.to_lowercase().contains("requested format is not available"))
     }
 }
 

@@ -1,11 +1,12 @@
-//! Which segments of a page's media yt-dlp could not have when it was told to go on without them.
+//! The segments of a page's media: which yt-dlp could not have when it was told to go on without them, and from which a
+//! later run goes on.
 //!
 //! Owns the count. yt-dlp says so to people only; but it can be told to keep the segments that came, each in a file of its
 //! own that bears its number, and what is not there was lost. Never reads a segment but the beginning of the first.
 //! Invariant: what cannot be counted is told as unknown, and never as whole.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::result::STEM;
@@ -16,16 +17,20 @@ use crate::journal::SiteState;
 const MARK: &str = ".part-Frag";
 /// Of a segment: what tells an initialisation section from media.
 const LOOKED_AT: u64 = 64 * 1024;
-/// A file that was finished before segments were counted.
-const FINISHED: u64 = u64::MAX;
+/// Ends the name of what yt-dlp has noted of a file in segments.
+const NOTE: &str = ".ytdl";
 
-/// The options of a run that goes on without what cannot be had, and of one that does not.
-pub(super) const fn options(holes: bool, counts: bool) -> &'static [&'static str] {
-    match (holes, counts) {
-        (true, true) => &["--skip-unavailable-fragments", "--keep-fragments"],
-        (true, false) => &["--skip-unavailable-fragments"],
-        (false, _) => &["--abort-on-unavailable-fragments"],
-    }
+/// The options of a run that goes on without what cannot be had, or of one that does not. What is live goes on for days, and
+/// is not gone on with.
+pub(super) fn options(holes: bool, live: bool) -> impl Iterator<Item = &'static str> {
+    let lost = if holes { "--skip-unavailable-fragments" } else { "--abort-on-unavailable-fragments" };
+    [lost].into_iter().chain((!live).then_some("--keep-fragments"))
+}
+
+/// Formats of these protocols come in segments.
+pub(super) fn in_segments(protocols: &[(&str, &str)]) -> bool {
+    let kinds = ["m3u8", "http_dash", "ism", "f4m"];
+    protocols.iter().any(|(_, protocol)| kinds.iter().any(|kind| protocol.starts_with(kind)))
 }
 
 /// Why a run ended in the middle of the segments, of which everything else can still be had.
@@ -45,21 +50,25 @@ pub(super) fn is_kept(name: &str) -> bool {
     name.rsplit_once(MARK).is_some_and(|(_, number)| number.parse::<u64>().is_ok())
 }
 
-/// From now on segments are counted: notes what runs that stopped at the first that was lost have brought.
-pub(super) fn begin(folder: &Path, state: &mut SiteState) {
-    state.counts = true;
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(file) = name.strip_suffix(".ytdl") {
-            let index = std::fs::read(entry.path()).ok().and_then(|text| {
-                let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
-                value.pointer("/downloader/current_fragment/index")?.as_u64()
-            });
-            state.whole.extend(index.map(|index| (file.to_owned(), index)));
-        } else if name.starts_with(STEM) && !name.ends_with(".part") && !name.contains(MARK) {
-            state.whole.insert(name, FINISHED);
+/// Lets a run go on from the segments that came. What yt-dlp has noted of them is not to be believed: while several are
+/// fetched at a time it counts those that came, not those it has written, and would leave out what is in between.
+pub(super) fn take_up(folder: &Path) -> io::Result<()> {
+    let names: Vec<String> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()?;
+    for note in names.iter().filter(|name| name.ends_with(NOTE)) {
+        let file = note.trim_end_matches(NOTE);
+        let written = format!("{file}.part");
+        if names.contains(&written) {
+            std::fs::remove_file(folder.join(written))?;
         }
+        // Last: while it is there, what was written may be too.
+        std::fs::remove_file(folder.join(note))?;
     }
+    for begun in names.iter().filter(|name| name.contains(MARK) && name.ends_with(".part")) {
+        std::fs::remove_file(folder.join(begun))?;
+    }
+    Ok(())
 }
 
 /// What is missing, in words; none when nothing is. `protocols` are those of the page's chosen formats.
@@ -74,17 +83,9 @@ pub(super) fn words(folder: &Path, state: &SiteState, protocols: &[(&str, &str)]
         names.iter().filter_map(|name| name.rsplit_once(MARK)).map(|(file, _)| file).collect();
     files.extend(state.segments.keys().map(String::as_str));
     // Segments that nobody has seen were fetched by another program, which goes on over lost ones and says nothing.
-    let in_segments = |(_, protocol): &&(&str, &str)| {
-        ["m3u8", "http_dash", "ism", "f4m"].iter().any(|kind| protocol.starts_with(kind))
-    };
-    let mut unknown =
-        files.is_empty() && state.whole.is_empty() && protocols.iter().filter(in_segments).count() > 0;
+    let mut unknown = files.is_empty() && in_segments(protocols);
     let (mut lost, mut total) = (Vec::new(), 0);
     for file in files {
-        let before = state.whole.get(file).copied().unwrap_or(0);
-        if before == FINISHED {
-            continue;
-        }
         let Some(counted) = state.segments.get(file).copied() else {
             unknown = true;
             continue;
@@ -97,7 +98,7 @@ pub(super) fn words(folder: &Path, state: &SiteState, protocols: &[(&str, &str)]
         let first = folder.join(format!("{file}{MARK}1"));
         let numbered = counted + u64::from(is_hls(file, protocols) && is_initialisation(&first));
         let last = here.last().map_or(numbered, |last| numbered.max(*last));
-        lost.extend((before + 1..=last).filter(|number| !here.contains(number)));
+        lost.extend((1..=last).filter(|number| !here.contains(number)));
         total += last;
     }
     let known = match lost[..] {
@@ -144,7 +145,7 @@ mod tests {
 
     fn counted(pairs: &[(&str, u64)]) -> SiteState {
         let segments = pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        SiteState { counts: true, segments, ..SiteState::default() }
+        SiteState { segments, ..SiteState::default() }
     }
 
     #[test]
@@ -186,16 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_segments_were_kept_is_not_lost() {
-        let dir = folder(&["media.f1.mp4", "media.f2.m4a.part"]);
-        let index = r#"{"downloader": {"current_fragment": {"index": 2}}}"#;
-        std::fs::write(dir.path().join("media.f2.m4a.ytdl"), index).unwrap();
-        let mut state = counted(&[("media.f1.mp4", 9), ("media.f2.m4a", 4)]);
-        begin(dir.path(), &mut state);
-        std::fs::write(dir.path().join("media.f2.m4a.part-Frag4"), b"x").unwrap();
-        assert_eq!(words(dir.path(), &state, HLS).as_deref(), Some("1 of 4 segments is missing, number 3"));
-        std::fs::write(dir.path().join("media.f2.m4a.part-Frag3"), b"x").unwrap();
-        assert_eq!(words(dir.path(), &state, HLS), None);
+    fn a_run_goes_on_from_what_came_and_not_from_what_was_noted() {
+        let dir = folder(&[
+            "media.f1.mp4",
+            "media.f1.mp4.part-Frag1",
+            "media.f2.m4a.part",
+            "media.f2.m4a.ytdl",
+            "media.f2.m4a.part-Frag1",
+            "media.f2.m4a.part-Frag3.part",
+            "media.f3.mp4.part",
+        ]);
+        take_up(dir.path()).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        // What comes in one piece goes on by its size.
+        let kept =
+            ["media.f1.mp4", "media.f1.mp4.part-Frag1", "media.f2.m4a.part-Frag1", "media.f3.mp4.part"];
+        assert_eq!(left, kept);
     }
 
     #[test]

@@ -60,9 +60,7 @@ pub(crate) async fn run(
     monitor.set_total(None);
     monitor.set_phase(Phase::Downloading);
     let begun = Instant::now();
-    // What is live has no number of segments.
-    let counts = job.wishes.holes && !ready.info.is_live();
-    let mut work = Work::take_up(&part, &ready, before, counts)?;
+    let mut work = Work::take_up(&part, &ready, before, job.wishes.holes)?;
     let file = loop {
         work.note(&mut part, false)?;
         match attempt(job, monitor, stop, &mut part, &ready, &mut work, begun).await? {
@@ -110,6 +108,8 @@ pub(crate) async fn run(
 struct Work {
     folder: PathBuf,
     state: SiteState,
+    /// yt-dlp shall go on over what it cannot have.
+    skips: bool,
 }
 
 impl Work {
@@ -119,7 +119,7 @@ impl Work {
         part: &Part,
         ready: &Ready,
         before: Option<(String, SiteState)>,
-        counts: bool,
+        holes: bool,
     ) -> Result<Self, EngineError> {
         let fingerprint = ready.info.fingerprint();
         part.names.make_work().map_err(EngineError::disk)?;
@@ -128,19 +128,20 @@ impl Work {
             state.resumable
                 && state.fingerprint == fingerprint
                 // What went on without a segment is nothing to make a whole file of.
-                && (counts || !state.counts)
+                && (holes || !state.holes)
                 && !ready.info.is_live()
                 && journal::same_boot(boot)
                 && std::fs::symlink_metadata(folder(part, state.number)).is_ok_and(|there| there.is_dir())
         });
-        if let Some((_, mut state)) = kept {
-            let folder = folder(part, state.number);
-            if counts && !state.counts {
-                lost::begin(&folder, &mut state);
-            }
-            return Ok(Self { folder, state });
+        if let Some((_, state)) = kept {
+            let work = Self { folder: folder(part, state.number), skips: state.holes, state };
+            lost::take_up(&work.folder).map_err(EngineError::disk)?;
+            return Ok(work);
         }
-        Self::anew(part, SiteState { number, fingerprint, counts, ..SiteState::default() })
+        let mut work = Self::anew(part, SiteState { number, fingerprint, ..SiteState::default() })?;
+        // Of what is live nothing comes a second time.
+        work.skips = holes && ready.info.is_live();
+        Ok(work)
     }
 
     fn anew(part: &Part, mut state: SiteState) -> Result<Self, EngineError> {
@@ -158,23 +159,32 @@ impl Work {
             }
         }
         state.segments.clear();
-        state.whole.clear();
+        state.holes = false;
         loop {
             state.number = state.number.wrapping_add(1);
             let folder = folder(part, state.number);
             match std::fs::create_dir(&folder) {
-                Ok(()) => return Ok(Self { folder, state }),
+                Ok(()) => return Ok(Self { folder, state, skips: false }),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(EngineError::disk(error)),
             }
         }
     }
 
-    /// Some segments of a file are there, and yt-dlp ended before the last.
-    fn came_in_part(&self) -> bool {
-        let unfinished =
-            |(file, count): (&String, &u64)| *count > 1 && self.folder.join(format!("{file}.part")).is_file();
-        self.state.segments.iter().any(unfinished)
+    /// What can be lost is one of many.
+    fn comes_in_segments(&self, ready: &Ready) -> bool {
+        lost::in_segments(&ready.info.protocols()) || self.state.segments.values().any(|count| *count > 1)
+    }
+
+    /// A segment cannot be had: from now on it goes without those. First everything else is fetched as usual, because
+    /// going on over lost ones yt-dlp gets right only one at a time; with several it may put another in the place.
+    fn skips_from_now_on(&mut self, fact: &EngineError) -> Result<bool, EngineError> {
+        if self.skips || !matches!(fact, EngineError::SiteSegmentMissing { .. }) {
+            return Ok(false);
+        }
+        (self.skips, self.state.holes) = (true, true);
+        lost::take_up(&self.folder).map_err(EngineError::disk)?;
+        Ok(true)
     }
 
     /// Says whether what is there may be gone on with.
@@ -187,9 +197,8 @@ impl Work {
     /// Bytes in the folder, each once: segments that are kept to be counted are in their file too.
     fn size(&self) -> u64 {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let counts = self.state.counts;
         entries
-            .filter(|entry| !(counts && lost::is_kept(&entry.file_name().to_string_lossy())))
+            .filter(|entry| !lost::is_kept(&entry.file_name().to_string_lossy()))
             .filter_map(|entry| entry.metadata().ok())
             .map(|metadata| metadata.len())
             .sum()
@@ -213,7 +222,7 @@ async fn attempt(
     let caller = &ready.caller;
     let limit = job.limit.effective();
     let live = ready.info.is_live();
-    let arguments = arguments(job, ready, &work.folder, limit)?;
+    let arguments = arguments(job, ready, &work.folder, work.skips, limit)?;
     let (process, stdout, stderr) = Process::start(&caller.program, &caller.private, &arguments)?;
     let (mut out, mut err) = (Lines::new(stdout), Lines::new(stderr));
     let (mut out_open, mut err_open) = (true, true);
@@ -249,7 +258,9 @@ async fn attempt(
                 }
                 if !live && watch.wants(job.limit.effective() != limit) {
                     let clean = process.end().await;
-                    if !clean {
+                    if clean {
+                        lost::take_up(&work.folder).map_err(EngineError::disk)?;
+                    } else {
                         *work = Work::anew(part, work.state.clone())?;
                     }
                     return Ok(Ended::Again);
@@ -291,9 +302,15 @@ async fn attempt(
     }
     let status = process.ended().await?;
     if !status.success() {
-        work.note(part, status.code().is_some() && !errors.tell_of_a_crash() && !live)?;
+        work.note(part, status.code().is_some() && !live)?;
         return Err(match caller.fact(&errors, job.quality.as_deref()) {
-            fact if !live && !job.wishes.holes && work.came_in_part() => lost::fact(fact),
+            fact if !live && status.code().is_some() && work.comes_in_segments(ready) => {
+                let fact = lost::fact(fact);
+                if job.wishes.holes && work.skips_from_now_on(&fact)? {
+                    return Ok(Ended::Again);
+                }
+                fact
+            }
             // Killed by somebody else, it had nothing to say.
             EngineError::SiteFailed { .. } if status.code().is_none() => {
                 super::failed("it was ended by somebody else".to_owned(), true)
@@ -349,14 +366,15 @@ fn arguments(
     job: &Job,
     ready: &Ready,
     folder: &Path,
+    skips: bool,
     limit: Option<u64>,
 ) -> Result<Vec<OsString>, EngineError> {
     let caller = &ready.caller;
     // Written anew for each run: yt-dlp does not change it, but the private folder is nobody's memory.
     let info = caller.private.write("info.json", &ready.info.json())?;
     let mut out = caller.options.clone();
-    let counts = job.wishes.holes && !ready.info.is_live();
-    out.extend(lost::options(job.wishes.holes, counts).iter().map(Into::into));
+    out.extend(lost::options(skips, ready.info.is_live()).map(Into::into));
+    let at_a_time = if skips { 1 } else { job.connections.clamp(1, MOST_CONNECTIONS) };
     out.extend(
         selection::formats(&ready.quality, &job.wishes, caller.ffmpeg.is_some()).into_iter().map(Into::into),
     );
@@ -366,7 +384,7 @@ fn arguments(
     add(&["--progress-template", &format!("download:{}%(progress)j", progress::BYTES)]);
     add(&["--progress-template", &format!("postprocess:{}%(progress)j", progress::AFTERWARDS)]);
     add(&["--print", &format!("after_move:{}%(.{{filepath}})j", progress::FILE)]);
-    add(&["--no-mtime", "--concurrent-fragments", &job.connections.clamp(1, MOST_CONNECTIONS).to_string()]);
+    add(&["--no-mtime", "--concurrent-fragments", &at_a_time.to_string()]);
     if let Some(limit) = limit {
         add(&["--limit-rate", &limit.to_string()]);
     }
