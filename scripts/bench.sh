@@ -19,6 +19,8 @@
 #       long    10,000 small segments: memory
 #   scripts/bench.sh daemon [--rounds N]
 #       start to listening, memory and CPU when idle
+#   scripts/bench.sh page [--rounds N] [--rows N]
+#       popup and page in Chromium: first paint, live data, and a list of 10,000 rows (--rows)
 #
 # Each suite is scripts/bench/NAME.mjs. WEIR=PROGRAM measures that program and builds nothing. A wrong file ends a suite;
 # no figure here ever fails a test.
@@ -33,6 +35,7 @@ fi
 shift
 setup bench
 [ "$suite" != media ] || setup rivals
+[ "$suite" != page ] || setup npm media browser
 if [ -z "${WEIR:-}" ]; then
   setup rust npm
   [ -d dist/page/wasm ] || cargo xtask build

@@ -76,6 +76,20 @@ scenario('the focus stays where a row changes, and goes to a neighbour where it 
   await settled(page, '5.mp4');
   await page.bringToFront();
 
+  // The popup lists no cancelled ones: the row goes.
+  const popup = await machine.popup((await machine.open(`${site.origin}/none.html`)).tab);
+  await names(popup);
+  await popup.reload();
+  await settled(popup, '5.mp4');
+  await popup.bringToFront();
+  const extra = await add(6);
+  await press(popup, 'Cancel 6.mp4');
+  await row(machine, (one) => one.id === extra && one.status === 'cancelled');
+  await stays(popup, 'the focus to go to the row below', (now) => now.row === '5.mp4');
+  await machine.api('DELETE', `/download/${extra}`);
+  await page.bringToFront();
+  await page.getByText('6.mp4', { exact: true }).first().waitFor({ state: 'detached' });
+
   // The button that was pressed is hidden: another of the same row has the focus.
   await press(page, 'Cancel 4.mp4');
   await row(machine, (one) => one.id === ids[4] && one.status === 'cancelled');

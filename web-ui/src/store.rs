@@ -43,6 +43,8 @@ pub struct Store {
     pub announcement: RwSignal<String>,
     /// Complete snapshots so far.
     pub snapshots: RwSignal<u32>,
+    /// Rows have been seen: what is dear to make and can be done without for a moment may follow.
+    pub painted: RwSignal<bool>,
     /// How fresh the view is.
     pub connection: RwSignal<Connection>,
     /// The daemon to command; none while it is not known.
@@ -66,6 +68,7 @@ impl Store {
             announcer: StoredValue::default(),
             announcement: RwSignal::new(String::new()),
             snapshots: RwSignal::new(0),
+            painted: RwSignal::new(false),
             connection: RwSignal::new(Connection::Connecting),
             client: RwSignal::new(None),
             detailed: RwSignal::new(None),

@@ -87,11 +87,13 @@ fn title(store: Store, id: DownloadId, place: Place, name: Memo<String>) -> impl
     }
 }
 
-/// A recording has none: there is no end to measure by. Nor has what failed before anything came.
-const fn has_bar(row: &Download) -> bool {
-    let open = row.status.is_active()
-        || matches!(row.status, DownloadStatus::Paused)
-        || (matches!(row.status, DownloadStatus::Error) && row.progress > 0.0);
+/// A recording has none: there is no end to measure by. Nor has what failed, or waits for its time, before anything came.
+fn has_bar(row: &Download) -> bool {
+    let open = match row.status {
+        DownloadStatus::Error => row.progress > 0.0,
+        DownloadStatus::Queued => row.progress > 0.0 || !row.waits(),
+        status => status.is_active() || status == DownloadStatus::Paused,
+    };
     open && (!row.live || matches!(row.status, DownloadStatus::Finishing))
 }
 
@@ -128,7 +130,7 @@ fn facts(
     let when = (place == Place::Page).then(|| {
         view! {
             <time class="row-when" datetime=move || moment.get()>
-                {move || moment.get().map(|moment| browser::local_time(&moment))}
+                {move || moment.get().filter(|_| store.painted.get()).map(|moment| browser::local_time(&moment))}
             </time>
         }
     });

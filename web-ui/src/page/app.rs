@@ -3,6 +3,8 @@
 //! Invariant: the daemon's answer to `/list` decides whether the list or the sign-in screen is shown; nothing
 //! kept by the browser does.
 
+use std::time::Duration;
+
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -116,6 +118,12 @@ fn follow(view: View) {
         }
     };
     spawn_local(feed::follow(view.store, view.nudge, find));
+    let store = view.store;
+    Effect::new(move || {
+        if store.snapshots.get() > 0 && !store.painted.get_untracked() {
+            request_animation_frame(move || set_timeout(move || store.painted.set(true), Duration::ZERO));
+        }
+    });
     browser::when_seen(move || view.nudge.end());
 }
 
