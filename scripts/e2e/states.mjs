@@ -69,7 +69,7 @@ export async function everyState(machine, site) {
   if (tonight.getTime() < Date.now() + 7_200_000) tonight.setDate(tonight.getDate() + 1);
   await add(machine, at('/media/clip.mp4?gauges'), more(names.waits, { start_at: tonight.toISOString().replace('.000', '') }));
   const finishing = await lasting('/slow-20000/media/clip.mp4?1', names.finishing, {}, 0);
-  await lasting('/slow-20000/media/clip.mp4?5', names.running, { category: 'Field work', connections: 8 }, 20);
+  await lasting('/slow-20000/media/clip.mp4?5', names.running, { category: 'Field work', connections: 8 }, 8);
   await begun('/live/hls/master.m3u8', names.live, { quality: '360p', kind: 'hls' });
   // All places are taken.
   await add(machine, at('/media/clip.mp4?4'), more(names.queued));
