@@ -5,24 +5,20 @@
 //! nothing waits for it that could go on without it.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, fcntl_setfl, mkfifoat};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::source::go_on;
 use super::{Halt, Plan, arguments, ffmpeg};
 use crate::EngineError;
 
-/// How often it is looked whether ffmpeg reads a pipe by now: it opens one after another.
-const OPENING: Duration = Duration::from_millis(5);
+/// Inputs ffmpeg can be handed as pipes that are open when it begins: those of its standard input and output. Named ones it
+/// would open one after another, and wait for ever for a program that was killed meanwhile.
+const MAX_INPUTS: usize = 2;
 
 /// A film in the making.
 #[derive(Debug)]
@@ -32,38 +28,35 @@ pub(crate) struct Ahead {
     result: PathBuf,
     /// How much of each input is there.
     until: Vec<mpsc::UnboundedSender<u64>>,
+    pours: JoinSet<Result<(), EngineError>>,
     /// Killed when this is dropped.
     ffmpeg: JoinSet<Result<(), EngineError>>,
-    _halt: Halt,
 }
 
 impl Ahead {
     /// Begins when the first segments of all tracks are there, as `plan` has them; none when the film cannot be made front
     /// to back as it comes.
     pub(crate) async fn begin(plan: &Plan<'_>) -> Result<Option<Self>, EngineError> {
-        let halt = Halt::default();
-        let looked = super::look(plan, &halt).await?;
+        let looked = super::look(plan, &Halt::default()).await?;
         let Some(arguments) = looked.as_it_comes(plan)? else { return Ok(None) };
-        let result = plan.work.join("ahead");
-        let mut told = arguments::with(&arguments::ahead(&arguments), plan.output, &result);
-        let mut until = Vec::new();
-        for (number, input) in looked.media.iter().enumerate() {
-            let pipe = plan.work.join(format!("ahead{number}"));
-            mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).map_err(|error| EngineError::disk(error.into()))?;
-            told = arguments::with(&told, &input.path, &pipe);
-            let (sender, grown) = mpsc::unbounded_channel();
-            let (from, halt) = (input.path.clone(), Arc::clone(&halt.0));
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = pour(&from, &pipe, grown, &halt) {
-                    tracing::debug!(%error, "a film is not made ahead any more");
-                }
-            });
-            until.push(sender);
+        if looked.media.len() > MAX_INPUTS {
+            return Ok(None);
         }
-        let (program, folder) = (plan.ffmpeg.to_owned(), plan.work.to_owned());
+        let result = plan.work.join("ahead");
+        let inputs: Vec<&Path> = looked.media.iter().map(|input| input.path.as_path()).collect();
+        let told = arguments::ahead(&arguments, &inputs, plan.output, &result);
+        let (mut until, mut pours, mut readers) = (Vec::new(), JoinSet::new(), Vec::new());
+        for from in inputs {
+            let (reader, writer) = io::pipe().map_err(EngineError::disk)?;
+            let (sender, grown) = mpsc::unbounded_channel();
+            let from = from.to_owned();
+            pours.spawn_blocking(move || pour(&from, writer, grown));
+            until.push(sender);
+            readers.push(reader);
+        }
         let mut ffmpeg = JoinSet::new();
-        ffmpeg.spawn(async move { ffmpeg::run(&program, &told, &folder).await });
-        Ok(Some(Self { arguments, result, until, ffmpeg, _halt: halt }))
+        ffmpeg.spawn(make(plan.ffmpeg.to_owned(), told, plan.work.to_owned(), readers, result.clone()));
+        Ok(Some(Self { arguments, result, until, pours, ffmpeg }))
     }
 
     /// So many bytes of an input are there, and will stay as they are.
@@ -74,65 +67,78 @@ impl Ahead {
         }
     }
 
-    /// What was made, as `output`, when it is what these arguments ask for. All of every input has been announced.
+    /// Whether what was made is what these arguments ask for; then it is `output`. All of every input has been announced.
     pub(super) async fn end(mut self, arguments: &[OsString], output: &Path) -> bool {
         if self.arguments != arguments {
             tracing::debug!("a film that was made ahead is made anew: only its end shows what it is");
             return false;
         }
         self.until.clear();
-        match self.ffmpeg.join_next().await {
-            Some(Ok(Ok(()))) => std::fs::rename(&self.result, output).is_ok(),
-            outcome => {
-                tracing::debug!(?outcome, "a film could not be made ahead");
-                false
-            }
+        // What was not poured to its end ffmpeg takes for all there is.
+        let ended = [self.ffmpeg.join_next().await, all(&mut self.pours).await];
+        let whole = ended.iter().all(|ended| matches!(ended, None | Some(Ok(Ok(())))));
+        if !whole {
+            tracing::debug!(?ended, "a film could not be made ahead");
+        }
+        let taken = whole && std::fs::rename(&self.result, output).is_ok();
+        if !taken {
+            let _ = std::fs::remove_file(&self.result);
+        }
+        taken
+    }
+}
+
+type Ended = Option<Result<Result<(), EngineError>, tokio::task::JoinError>>;
+
+/// The first that went wrong, or none.
+async fn all(tasks: &mut JoinSet<Result<(), EngineError>>) -> Ended {
+    while let Some(ended) = tasks.join_next().await {
+        if !matches!(ended, Ok(Ok(()))) {
+            return Some(ended);
+        }
+    }
+    None
+}
+
+/// Runs ffmpeg with the inputs as its standard input and output.
+async fn make(
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    folder: PathBuf,
+    inputs: Vec<PipeReader>,
+    result: PathBuf,
+) -> Result<(), EngineError> {
+    // Dropped after ffmpeg, so that it is not made again.
+    let mut unfinished = Unfinished(Some(result));
+    ffmpeg::run_with(&program, &arguments, &folder, inputs).await?;
+    unfinished.0 = None;
+    Ok(())
+}
+
+/// Takes as much room as the film.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
 
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        // What is not taken takes up as much room as the film.
-        let _ = std::fs::remove_file(&self.result);
-    }
-}
-
 /// Lets a working file run into a pipe as far as it is there, until nobody says that it grows. Blocks.
-fn pour(
-    from: &Path,
-    pipe: &Path,
-    mut grown: mpsc::UnboundedReceiver<u64>,
-    halt: &AtomicBool,
-) -> Result<(), EngineError> {
-    let (from, mut to) = (File::open(from).map_err(EngineError::disk)?, reader_of(pipe, halt)?);
+fn pour(from: &Path, into: PipeWriter, mut grown: mpsc::UnboundedReceiver<u64>) -> Result<(), EngineError> {
+    let from = File::open(from).map_err(EngineError::disk)?;
+    // Between files the system copies by itself.
+    let mut into = File::from(OwnedFd::from(into));
     let mut at = 0;
     while let Some(until) = grown.blocking_recv() {
         let wanted = until.saturating_sub(at);
-        let poured = io::copy(&mut io::Read::take(&from, wanted), &mut to).map_err(EngineError::disk)?;
+        let poured = io::copy(&mut (&from).take(wanted), &mut into).map_err(EngineError::disk)?;
         if poured < wanted {
             return Err(EngineError::disk(io::ErrorKind::UnexpectedEof.into()));
         }
         at += poured;
     }
     Ok(())
-}
-
-/// A pipe that is read at its other end.
-fn reader_of(pipe: &Path, halt: &AtomicBool) -> Result<File, EngineError> {
-    loop {
-        go_on(halt)?;
-        // Who opened it in the usual way would wait for ever for a program that has ended.
-        let flags = OFlags::NONBLOCK.bits() as i32;
-        match OpenOptions::new().write(true).custom_flags(flags).open(pipe) {
-            Ok(pipe) => {
-                fcntl_setfl(&pipe, OFlags::empty()).map_err(|error| EngineError::disk(error.into()))?;
-                return Ok(pipe);
-            }
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-                std::thread::sleep(OPENING);
-            }
-            Err(error) => return Err(EngineError::disk(error)),
-        }
-    }
 }

@@ -148,15 +148,30 @@ pub(super) fn of(
     out
 }
 
-/// The same for a film that still comes. Should a stream begin too late to be found, the film is made in the end.
-pub(super) fn ahead(arguments: &[OsString]) -> Vec<OsString> {
-    arguments.iter().map(|one| if one == FAR { NEAR.into() } else { one.clone() }).collect()
-}
-
-/// The same with another file in place of one.
-pub(super) fn with(arguments: &[OsString], file: &Path, other: &Path) -> Vec<OsString> {
-    let (file, other) = (ffmpeg::file(file), ffmpeg::file(other));
-    arguments.iter().map(|one| if *one == file { other.clone() } else { one.clone() }).collect()
+/// The same for a film that still comes: its inputs from pipes of these numbers, in their order, and another result. Should
+/// a stream begin too late to be found, the film is made in the end.
+pub(super) fn ahead(arguments: &[OsString], inputs: &[&Path], output: &Path, other: &Path) -> Vec<OsString> {
+    let inputs: Vec<OsString> = inputs.iter().map(|path| ffmpeg::file(path)).collect();
+    let output = ffmpeg::file(output);
+    let mut out = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(one) = rest.next() {
+        out.push(match one.to_str() {
+            // No pipe is.
+            Some("-seekable") => {
+                rest.next();
+                continue;
+            }
+            Some(FAR) => NEAR.into(),
+            Some("file") => "pipe".into(),
+            _ if *one == output => ffmpeg::file(other),
+            _ => match inputs.iter().position(|input| input == one) {
+                Some(number) => format!("pipe:{number}").into(),
+                None => one.clone(),
+            },
+        });
+    }
+    out
 }
 
 fn specifier(one: &Selected, file: &Ready) -> String {

@@ -4,6 +4,7 @@
 //! memory with what it says.
 
 use std::ffi::{OsStr, OsString};
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -46,12 +47,12 @@ pub(super) fn file(path: &Path) -> OsString {
 /// What stands before every other argument.
 const COMMON: [&str; 5] = ["-hide_banner", "-nostdin", "-loglevel", "error", "-y"];
 
-fn spawn(program: &Path, arguments: &[OsString], stdout: Stdio) -> Result<Child, EngineError> {
+fn spawn(program: &Path, arguments: &[OsString], stdin: Stdio, stdout: Stdio) -> Result<Child, EngineError> {
     let mut command = Command::new(program);
     command
         .args(COMMON)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout)
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -63,7 +64,22 @@ fn spawn(program: &Path, arguments: &[OsString], stdout: Stdio) -> Result<Child,
 
 /// Runs it to its end. Dropping the future kills it. `folder` is left out of what it says.
 pub(super) async fn run(program: &Path, arguments: &[OsString], folder: &Path) -> Result<(), EngineError> {
-    let mut child = spawn(program, arguments, Stdio::null())?;
+    let mut child = spawn(program, arguments, Stdio::null(), Stdio::null())?;
+    let words = words_of(&mut child).await;
+    ended(child, &words, folder).await
+}
+
+/// The same with up to two pipes to read from: `pipe:0` and `pipe:1`.
+pub(super) async fn run_with(
+    program: &Path,
+    arguments: &[OsString],
+    folder: &Path,
+    pipes: Vec<PipeReader>,
+) -> Result<(), EngineError> {
+    let mut pipes = pipes.into_iter().map(Stdio::from);
+    let mut next = || pipes.next().unwrap_or_else(Stdio::null);
+    // It says nothing there that anybody reads.
+    let mut child = spawn(program, arguments, next(), next())?;
     let words = words_of(&mut child).await;
     ended(child, &words, folder).await
 }
@@ -75,7 +91,7 @@ pub(super) async fn read_lines(
     folder: &Path,
     mut line: impl FnMut(&str),
 ) -> Result<(), EngineError> {
-    let mut child = spawn(program, arguments, Stdio::piped())?;
+    let mut child = spawn(program, arguments, Stdio::null(), Stdio::piped())?;
     let stdout = child.stdout.take();
     let reading = async {
         let Some(stdout) = stdout else { return };
@@ -100,7 +116,7 @@ pub(super) async fn read_bytes(
     folder: &Path,
     limit: u64,
 ) -> Result<Vec<u8>, EngineError> {
-    let mut child = spawn(program, arguments, Stdio::piped())?;
+    let mut child = spawn(program, arguments, Stdio::null(), Stdio::piped())?;
     let stdout = child.stdout.take();
     let mut bytes = Vec::new();
     let reading = async {

@@ -102,7 +102,7 @@ async fn what_goes_wrong_on_the_way_costs_only_time() {
     let wrongs = [
         // It gives up at once, in the middle of reading, and after it has written something.
         "case \"$last\" in */ahead) exit 1;; esac",
-        "case \"$last\" in */ahead) for one; do case \"$one\" in */ahead0) head -c 3000 \"${one#file:}\" > /dev/null; exit 1;; esac; done;; esac",
+        "case \"$last\" in */ahead) head -c 3000 > /dev/null; exit 1;; esac",
         "case \"$last\" in */ahead) ffmpeg \"$@\"; exit 1;; esac",
         // It says that all is well, and has made nothing, or half of it.
         "case \"$last\" in */ahead) exit 0;; esac",
@@ -151,10 +151,9 @@ async fn nothing_is_left_of_it_when_the_job_is_stopped() {
     let (outcome, ()) =
         tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(download, halt) }).await.unwrap();
     assert!(matches!(outcome, Err(EngineError::Stopped)), "{outcome:?}");
-    assert!(!all_below(out.path()).contains(&"ahead".to_owned()));
     let process = program.runs()[0].0;
     let ended = async {
-        while runs(process) {
+        while runs(process) || all_below(out.path()).contains(&"ahead".to_owned()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
