@@ -81,11 +81,18 @@ pub(super) fn judge(segments: &[Segment], measured: &[Measured], whole_seconds: 
         let least = us(if own.picture { LEAST_PICTURE } else { LEAST });
         match gaps[at] {
             Some(gap) if gap > least + 2 * jitter => {
-                // It is as long as it should be, so what follows it is not what should.
-                let whole = !own.torn && short < gap / 2;
-                flaws.push(if whole { flaw(at + 1, None) } else { flaw(at, Some(gap)) });
+                if own.torn || short >= gap / 2 {
+                    flaws.push(flaw(at, Some(gap)));
+                } else if is_foreign(measured, &gaps, at + 1) {
+                    // It is as long as it should be, so what follows it is not what should.
+                    flaws.push(flaw(at + 1, None));
+                }
             }
-            Some(gap) if gap < -us(ROUNDED).max(us(segment.duration) / 2) => flaws.push(flaw(at + 1, None)),
+            Some(gap) if gap < -us(ROUNDED).max(us(segment.duration) / 2) => {
+                if is_foreign(measured, &gaps, at + 1) {
+                    flaws.push(flaw(at + 1, None));
+                }
+            }
             Some(_) if own.torn => flaws.push(flaw(at, Some(short))),
             Some(_) => {}
             None if own.torn || own.length_us == 0 => flaws.push(flaw(at, Some(short))),
@@ -103,6 +110,16 @@ pub(super) fn judge(segments: &[Segment], measured: &[Measured], whole_seconds: 
     }
     flaws.retain(|flaw| flaw.at < segments.len());
     flaws
+}
+
+/// Whether a segment of another time is out of place: the next is back where the clock was, or, when there is none, it has been
+/// there before. A clock that jumps and goes on from there is none of the segments' fault.
+fn is_foreign(measured: &[Measured], gaps: &[Option<i64>], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| gaps[before]);
+    match before.zip(gaps.get(at).copied().flatten()) {
+        Some((there, back)) => (there + back).abs() < there.abs() / 2,
+        None => measured[..at].iter().any(|other| other.first_us == measured[at].first_us),
+    }
 }
 
 /// Time between the end of a segment and the beginning of the next by the clock they share, in microseconds; less than 0
@@ -214,6 +231,13 @@ mod tests {
         assert_eq!(told(&list, &found(&before)).first(), Some(&(2, None)));
         let next = [(0.0, 2.0), (2.0, 2.0), (6.0, 2.0), (6.0, 2.0), (8.0, 2.0)];
         assert_eq!(told(&list, &found(&next)).first(), Some(&(2, None)));
+        let again = [(0.0, 2.0), (2.0, 2.0), (4.0, 2.0), (6.0, 2.0), (0.0, 2.0)];
+        assert_eq!(told(&list, &found(&again)), [(4, None)]);
+        // A clock that was set anew, without a word of it in the playlist.
+        for jump in [50.0, -3.5] {
+            let set = [(4.0, 2.0), (6.0, 2.0), (8.0 + jump, 2.0), (10.0 + jump, 2.0), (12.0 + jump, 2.0)];
+            assert_eq!(told(&list, &found(&set)), [], "{jump}");
+        }
     }
 
     #[test]
