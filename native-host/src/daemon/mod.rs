@@ -39,8 +39,9 @@ pub(crate) fn run(home: &Home, config: Config) -> anyhow::Result<()> {
     // Two threads do: writing and SQLite have blocking threads of their own, which end when idle.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // One for each running download (at most 64), and some for the store and for files.
-        .max_blocking_threads(128)
+        // One for each track that is being written, of at most 64 downloads, and some for the store and for files: these must
+        // never wait for a download to end.
+        .max_blocking_threads(2048)
         .thread_keep_alive(Duration::from_secs(2))
         .enable_all()
         .build()?;

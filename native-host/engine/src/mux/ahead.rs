@@ -10,7 +10,7 @@ use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::{Halt, Plan, arguments, ffmpeg};
@@ -19,6 +19,10 @@ use crate::EngineError;
 /// Inputs ffmpeg can be handed as pipes that are open when it begins: those of its standard input and output. Named ones it
 /// would open one after another, and wait for ever for a program that was killed meanwhile.
 const MAX_INPUTS: usize = 2;
+
+/// Films made ahead at a time: each has an ffmpeg of its own, which takes some 75 MB. Those that find no room are made in the
+/// end, when all of them is there.
+static ROOM: Semaphore = Semaphore::const_new(4);
 
 /// A film in the making.
 #[derive(Debug)]
@@ -31,12 +35,14 @@ pub(crate) struct Ahead {
     pours: JoinSet<Result<(), EngineError>>,
     /// Killed when this is dropped.
     ffmpeg: JoinSet<Result<(), EngineError>>,
+    _room: SemaphorePermit<'static>,
 }
 
 impl Ahead {
     /// Begins when the first segments of all tracks are there, as `plan` has them; none when the film cannot be made front
     /// to back as it comes.
     pub(crate) async fn begin(plan: &Plan<'_>) -> Result<Option<Self>, EngineError> {
+        let Ok(room) = ROOM.try_acquire() else { return Ok(None) };
         let looked = super::look(plan, &Halt::default()).await?;
         let Some(arguments) = looked.as_it_comes(plan)? else { return Ok(None) };
         if looked.media.len() > MAX_INPUTS {
@@ -56,7 +62,7 @@ impl Ahead {
         }
         let mut ffmpeg = JoinSet::new();
         ffmpeg.spawn(make(plan.ffmpeg.to_owned(), told, plan.work.to_owned(), readers, result.clone()));
-        Ok(Some(Self { arguments, result, until, pours, ffmpeg }))
+        Ok(Some(Self { arguments, result, until, pours, ffmpeg, _room: room }))
     }
 
     /// So many bytes of an input are there, and will stay as they are.

@@ -86,6 +86,22 @@ async fn survives(folder_of: PathBuf, entry: &str, seed: u64) {
     // The last went on where the one before was killed, or at least asked for nothing twice.
     let asked = server.marked_requests().len();
     assert!(asked <= one, "{asked} requests");
+    let ended = async {
+        while works_in(out.path()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("an ffmpeg of those killed goes on");
+}
+
+/// Whether a program is at work that was told of this folder.
+fn works_in(folder: &std::path::Path) -> bool {
+    let folder = folder.to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes.filter(|process| process.file_name() != *std::process::id().to_string()).any(|process| {
+        let told = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&told).contains(folder)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
