@@ -109,8 +109,10 @@ impl Command {
 /// be removed.
 #[must_use]
 pub fn is_final(row: &Download) -> bool {
-    let no_way_on = |error: &weir_protocol::ErrorInfo| matches!(error.action, None | Some(Action::EditInput));
-    row.status == DownloadStatus::Error && row.error.as_ref().is_some_and(no_way_on)
+    use weir_protocol::code::{BAD_REQUEST, BAD_URL, DRM_PROTECTED, OWN_ADDRESS};
+    let final_ = [DRM_PROTECTED, OWN_ADDRESS, BAD_URL, BAD_REQUEST];
+    let error = row.error.as_ref().filter(|_| row.status == DownloadStatus::Error);
+    error.is_some_and(|error| final_.contains(&error.code.as_str()))
 }
 
 #[cfg(test)]
@@ -171,9 +173,8 @@ mod tests {
             (offered_by(&row), is_final(&row))
         };
         use weir_protocol::code;
-        let table: [(&str, Option<Action>); 5] = [
+        let table: [(&str, Option<Action>); 4] = [
             (code::DRM_PROTECTED, None),
-            (code::UNSUPPORTED_MEDIA, None),
             (code::OWN_ADDRESS, None),
             (code::BAD_URL, Some(Action::EditInput)),
             (code::BAD_REQUEST, Some(Action::EditInput)),
@@ -191,6 +192,8 @@ mod tests {
             Action::OpenPage,
             Action::Unknown,
         ];
+        // What a server sent by mistake it may send right the next time.
+        assert_eq!(offers(code::UNSUPPORTED_MEDIA, None), (vec![Retry, Cancel], false));
         for action in others {
             assert_eq!(offers("any", Some(action)), (vec![Retry, Cancel], false), "{action:?}");
         }

@@ -100,6 +100,7 @@ pub(super) fn question(stream: &Stream) -> Option<MetaRequest> {
         headers: stream.headers.clone(),
         cookies: stream.cookies.clone(),
         referer: stream.referer.clone(),
+        kind: None,
     })
 }
 

@@ -59,8 +59,7 @@ fn move_chunks(body: &[u8], by: u64, out: &mut Vec<u8>) -> Option<()> {
             b"stco" | b"co64" => {
                 let entries = chunks(inner, &kind == b"co64")?.map(|at| at.checked_add(by));
                 let entries: Vec<u64> = entries.collect::<Option<_>>()?;
-                let wide =
-                    &kind == b"co64" || entries.last().is_some_and(|last| u32::try_from(*last).is_err());
+                let wide = &kind == b"co64" || entries.iter().any(|entry| u32::try_from(*entry).is_err());
                 out[begins + 4..].copy_from_slice(if wide { b"co64" } else { b"stco" });
                 out.extend_from_slice(&inner[..8]);
                 for entry in entries {

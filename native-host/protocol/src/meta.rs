@@ -1,13 +1,14 @@
 //! What is behind an address, before anybody downloads it: `POST /meta`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::DownloadKind;
 
 /// Body of `POST /meta`; the address may stand in the query (`/meta?url=…`) instead.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MetaRequest {
@@ -25,6 +26,13 @@ pub struct MetaRequest {
     /// Value of the `Referer` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referer: Option<String>,
+}
+
+/// The address, headers and cookies may hold secrets, and are left out.
+impl fmt::Debug for MetaRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetaRequest").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// Answer of `POST /meta`.

@@ -75,7 +75,7 @@ impl Ahead {
 
     /// Whether what was made is what these arguments ask for; then it is `output`. All of every input has been announced.
     pub(super) async fn end(mut self, arguments: &[OsString], output: &Path) -> bool {
-        if self.arguments != arguments {
+        if !are_same(&self.arguments, arguments) {
             tracing::debug!("a film that was made ahead is made anew: only its end shows what it is");
             return false;
         }
@@ -92,6 +92,12 @@ impl Ahead {
         }
         taken
     }
+}
+
+/// Whether ffmpeg is told the same: but for the day, which may have come to its end meanwhile.
+fn are_same(one: &[OsString], other: &[OsString]) -> bool {
+    let day = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with("date="));
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a == b || (day(a) && day(b)))
 }
 
 type Ended = Option<Result<Result<(), EngineError>, tokio::task::JoinError>>;

@@ -59,7 +59,13 @@ pub(crate) struct Flaw {
 
 /// Compares segments with each other and with the playlist. `whole_seconds` says that their lengths in it were rounded.
 pub(super) fn judge(segments: &[Segment], measured: &[Measured], whole_seconds: bool) -> Vec<Flaw> {
-    let gaps: Vec<Option<i64>> = (0..measured.len()).map(|at| gap_us(segments, measured, at)).collect();
+    let mut gaps: Vec<Option<i64>> = (0..measured.len()).map(|at| gap_us(segments, measured, at)).collect();
+    let known = gaps.iter().flatten().count();
+    let back = |(gap, segment): &(&Option<i64>, &Segment)| gap.is_some_and(|gap| goes_back(gap, segment));
+    // A clock that stands still, or goes back more often than on, is none.
+    if gaps.iter().zip(segments).filter(back).count() > known / 2 {
+        gaps.fill(None);
+    }
     // Times that were rounded are too early as often as too late.
     let jitter = gaps.iter().flatten().map(|gap| -gap).filter(|early| *early <= us(ROUNDED)).max();
     let jitter = jitter.unwrap_or_default().max(0);
@@ -83,13 +89,13 @@ pub(super) fn judge(segments: &[Segment], measured: &[Measured], whole_seconds: 
             Some(gap) if gap > least + 2 * jitter => {
                 if own.torn || short >= gap / 2 {
                     flaws.push(flaw(at, Some(gap)));
-                } else if is_foreign(measured, &gaps, at + 1) {
+                } else if is_foreign(segments, measured, &gaps, at + 1) {
                     // It is as long as it should be, so what follows it is not what should.
                     flaws.push(flaw(at + 1, None));
                 }
             }
-            Some(gap) if gap < -us(ROUNDED).max(us(segment.duration) / 2) => {
-                if is_foreign(measured, &gaps, at + 1) {
+            Some(gap) if goes_back(gap, segment) => {
+                if is_foreign(segments, measured, &gaps, at + 1) {
                     flaws.push(flaw(at + 1, None));
                 }
             }
@@ -112,12 +118,28 @@ pub(super) fn judge(segments: &[Segment], measured: &[Measured], whole_seconds: 
     flaws
 }
 
-/// Whether a segment of another time is out of place: the next is back where the clock was, or, when there is none, it has been
-/// there before. A clock that jumps and goes on from there is none of the segments' fault.
-fn is_foreign(measured: &[Measured], gaps: &[Option<i64>], at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| gaps[before]);
-    match before.zip(gaps.get(at).copied().flatten()) {
-        Some((there, back)) => (there + back).abs() < there.abs() / 2,
+/// Whether what follows a segment begins so much before its end that no rounding explains it.
+fn goes_back(gap_us: i64, segment: &Segment) -> bool {
+    gap_us < -us(ROUNDED).max(us(segment.duration) / 2)
+}
+
+/// Whether a segment of another time is out of place: its time is that of another one, and the next is back where the clock
+/// was, or, when there is none, it has been there before. A clock that jumps and goes on from there is none of the segments'
+/// fault, and a time that is nobody's is a wrong time.
+fn is_foreign(segments: &[Segment], measured: &[Measured], gaps: &[Option<i64>], at: usize) -> bool {
+    let Some((there, before)) = at.checked_sub(1).and_then(|before| gaps[before]).zip(segments.get(at))
+    else {
+        return false;
+    };
+    let is_there = |other: &Segment| {
+        let apart = us(other.start).saturating_sub(us(before.start));
+        apart != 0 && (apart - there).abs() < us(LEAST) * 2
+    };
+    if !segments.iter().any(is_there) {
+        return false;
+    }
+    match gaps.get(at).copied().flatten() {
+        Some(back) => (there + back).abs() < there.abs() / 2,
         None => measured[..at].iter().any(|other| other.first_us == measured[at].first_us),
     }
 }
@@ -233,6 +255,17 @@ mod tests {
         assert_eq!(told(&list, &found(&next)).first(), Some(&(2, None)));
         let again = [(0.0, 2.0), (2.0, 2.0), (4.0, 2.0), (6.0, 2.0), (0.0, 2.0)];
         assert_eq!(told(&list, &found(&again)), [(4, None)]);
+        // A time that is nobody's, over a segment that is as long as it should be.
+        for off in [1.2, -1.2] {
+            let odd = [(0.0, 2.0), (2.0, 2.0), (4.0 + off, 2.0), (6.0, 2.0), (8.0, 2.0)];
+            assert_eq!(told(&list, &found(&odd)), [], "{off}");
+        }
+        // A clock that stands still tells nothing; the playlist does.
+        let still = [(7.0, 2.0); 5];
+        assert_eq!(told(&list, &found(&still)), []);
+        let mut cut = still;
+        cut[1].1 = 0.9;
+        assert_eq!(told(&list, &found(&cut)), [(1, Some(1100))]);
         // A clock that was set anew, without a word of it in the playlist.
         for jump in [50.0, -3.5] {
             let set = [(4.0, 2.0), (6.0, 2.0), (8.0 + jump, 2.0), (10.0 + jump, 2.0), (12.0 + jump, 2.0)];
