@@ -92,6 +92,29 @@ pub(super) fn size(format: &Value) -> Option<u64> {
     whole(format, "filesize")
 }
 
+/// Says that a picture has no sound of its own where its playlist offers sound by itself. yt-dlp says so only of what states
+/// its codecs, and would take anything else for a whole film.
+fn take_apart(value: &mut Value) {
+    let Some(formats) = value.get_mut("formats").and_then(Value::as_array_mut) else { return };
+    let with_sound: Vec<String> = formats
+        .iter()
+        .filter(|format| lacks(format, "vcodec") && !lacks(format, "acodec"))
+        .filter_map(|format| text(format, "manifest_url").map(str::to_owned))
+        .collect();
+    for format in formats {
+        let unknown = text(format, "vcodec").is_none() && text(format, "acodec").is_none();
+        let in_hls = text(format, "protocol").is_some_and(|protocol| protocol.starts_with("m3u8"));
+        let own = text(format, "manifest_url").is_some_and(|url| with_sound.iter().any(|other| other == url));
+        if unknown
+            && in_hls
+            && own
+            && let Some(format) = format.as_object_mut()
+        {
+            format.insert("acodec".to_owned(), "none".into());
+        }
+    }
+}
+
 /// `1080p`, `720p60`, `Audio 128 kb/s`.
 fn label(format: &Value) -> Option<String> {
     if lacks(format, "vcodec") {
@@ -109,7 +132,8 @@ fn label(format: &Value) -> Option<String> {
 
 impl Info {
     /// Refuses what is under DRM or has nothing to fetch.
-    fn checked(value: Value) -> Result<Self, EngineError> {
+    fn checked(mut value: Value) -> Result<Self, EngineError> {
+        take_apart(&mut value);
         let info = Self { value };
         let protected = |format: &Value| format.get("has_drm") == Some(&Value::Bool(true));
         let chosen = info.chosen();
@@ -408,6 +432,19 @@ mod tests {
         assert!(list.contains("37 entries"), "{list}");
         let list = refused(r#"{"_type": "playlist", "entries": [{"url": "a"}, {"url": "b"}, null]}"#);
         assert!(list.contains("2 entries"), "{list}");
+    }
+
+    #[test]
+    fn pictures_beside_sound_of_its_own_have_none() {
+        let sound = |url: &str| {
+            let list = r#"{"url": "https://h/x", "formats": [
+                {"format_id": "s", "vcodec": "none", "protocol": "m3u8_native", "manifest_url": "https://h/m"},
+                {"format_id": "p", "protocol": "m3u8_native", "manifest_url": "URL", "vcodec": null}]}"#;
+            let info = one(&list.replace("URL", url));
+            info.formats()[1].get("acodec").cloned()
+        };
+        assert_eq!(sound("https://h/m"), Some("none".into()));
+        assert_eq!(sound("https://h/other"), None);
     }
 
     #[test]

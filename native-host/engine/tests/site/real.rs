@@ -2,8 +2,8 @@
 
 use weir_engine::{EngineError, Kind, Source};
 
-use super::support::{Server, names, sha256};
-use super::{bring, engine, job, measure, site, yt_dlp};
+use super::support::{Reply, Server, names, serve, sha256};
+use super::{bring, engine, job, measure, page, site, yt_dlp};
 
 #[tokio::test]
 async fn what_a_page_plays_comes_home_under_its_title() {
@@ -82,4 +82,63 @@ async fn a_look_tells_what_the_page_has() {
     assert_eq!(probe.kind, Kind::Site);
     assert_eq!((probe.title.as_deref(), probe.filename.as_str()), (Some("A stream (1)"), "A stream (1).mp4"));
     assert!(!probe.variants.is_empty() && !probe.live);
+}
+
+#[tokio::test]
+async fn sound_of_its_own_comes_along_where_no_codecs_are_stated() {
+    let Some(program) = yt_dlp() else { return };
+    let made = tempfile::tempdir().unwrap();
+    let sounds = "v:0,agroup:a a:0,agroup:a,language:en a:1,agroup:a,language:de";
+    let status = std::process::Command::new("ffmpeg")
+        .current_dir(made.path())
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=6"])
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:duration=6"])
+        .args(["-f", "lavfi", "-i", "sine=frequency=880:duration=6", "-map", "0", "-map", "1", "-map", "2"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac", "-f", "hls"])
+        .args(["-hls_time", "1", "-hls_playlist_type", "vod", "-master_pl_name", "m.m3u8"])
+        .args(["-var_stream_map", sounds, "s%v.m3u8"])
+        .status();
+    assert!(status.unwrap().success());
+    let list = made.path().join("m.m3u8");
+    // As ffmpeg itself leaves them out of fragments.
+    let text = std::fs::read_to_string(&list).unwrap();
+    let bare = |line: &str| line.split(",CODECS=\"").next().unwrap().to_owned() + rest(line);
+    std::fs::write(&list, text.lines().map(|line| bare(line) + "\n").collect::<String>()).unwrap();
+    let folder = made.path().to_owned();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/watch" => page("Apart", "<video><source src='/m.m3u8' type='application/x-mpegURL'></video>"),
+        path => match std::fs::read(folder.join(path.trim_start_matches('/'))) {
+            Ok(bytes) if path.ends_with("m3u8") => {
+                Reply::new(200, bytes).header("content-type", "application/vnd.apple.mpegurl")
+            }
+            Ok(bytes) => serve(&bytes, request),
+            Err(_) => Reply::new(404, ""),
+        },
+    })
+    .await;
+    for (wish, sound) in [(None, "/s"), (Some("en"), "/s1"), (Some("de"), "/s2"), (Some("fr"), "/s")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut asked = job(server.url("/watch"), dir.path());
+        asked.wishes.audio_languages = wish.into_iter().map(str::to_owned).collect();
+        let finished = bring(&engine(&program), asked).await.unwrap();
+        let streams = std::process::Command::new("ffprobe")
+            .args(["-v", "error", "-of", "csv=p=0", "-show_entries", "stream=codec_type"])
+            .arg(&finished.path)
+            .output()
+            .unwrap();
+        let streams = String::from_utf8_lossy(&streams.stdout).into_owned();
+        assert_eq!(streams.split_whitespace().collect::<Vec<_>>(), ["video", "audio"], "{wish:?}");
+        let asked: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
+        assert_eq!(
+            asked.iter().any(|path| path.starts_with("/s2")),
+            wish == Some("de"),
+            "{wish:?}: {asked:?}"
+        );
+        server.log.lock().unwrap().clear();
+    }
+}
+
+/// What follows the codecs in a line of a playlist.
+fn rest(line: &str) -> &str {
+    line.split_once(",CODECS=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(_, rest)| rest)
 }
