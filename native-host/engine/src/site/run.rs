@@ -374,7 +374,9 @@ fn arguments(
     let info = caller.private.write("info.json", &ready.info.json())?;
     let mut out = caller.options.clone();
     out.extend(lost::options(skips, ready.info.is_live()).map(Into::into));
-    let at_a_time = if skips { 1 } else { job.connections.clamp(1, MOST_CONNECTIONS) };
+    // The limit yt-dlp keeps is that of each segment, between its blocks.
+    let one = skips || limit.is_some();
+    let at_a_time = if one { 1 } else { job.connections.clamp(1, MOST_CONNECTIONS) };
     out.extend(
         selection::formats(&ready.quality, &job.wishes, caller.ffmpeg.is_some()).into_iter().map(Into::into),
     );
@@ -386,7 +388,7 @@ fn arguments(
     add(&["--print", &format!("after_move:{}%(.{{filepath}})j", progress::FILE)]);
     add(&["--no-mtime", "--concurrent-fragments", &at_a_time.to_string()]);
     if let Some(limit) = limit {
-        add(&["--limit-rate", &limit.to_string()]);
+        add(&["--limit-rate", &limit.to_string(), "--buffer-size", "16K", "--no-resize-buffer"]);
     }
     if ready.quality == Quality::Audio {
         add(&["--extract-audio"]);

@@ -7,6 +7,7 @@ use aes::cipher::{Array, BlockModeDecrypt, KeyIvInit};
 use aes::{Aes128, Aes256};
 use weir_media::segment::{Encryption, Key};
 
+use super::plan;
 use crate::EngineError;
 use crate::mux::decrypt_samples;
 
@@ -56,11 +57,18 @@ impl Secret {
         }
     }
 
-    /// The rest. `number` is the segment's, counted from 1.
-    pub(crate) fn finish(self, number: usize) -> Result<Vec<u8>, EngineError> {
+    /// The rest. `index` is the segment's, of `count`.
+    pub(crate) fn finish(self, index: usize, count: usize) -> Result<Vec<u8>, EngineError> {
         match self {
-            Self::Whole(cipher) => cipher.finish().map_err(|WrongKey| EngineError::UnsupportedMedia {
-                reason: format!("segment {number} cannot be decrypted with the key the server gave"),
+            Self::Whole(cipher) => cipher.finish().map_err(|WrongKey| match index {
+                0 => EngineError::UnsupportedMedia {
+                    reason: "its first segment cannot be decrypted with the key the server gave".to_owned(),
+                },
+                // Others could be: it is rather this one that is wrong.
+                _ => {
+                    let reason = "it is cut, or its key is not the one the server gave".to_owned();
+                    plan::missing(index, count, reason, None)
+                }
             }),
             Self::Samples { key, iv, mut held } => {
                 decrypt_samples(&mut held, &key, &iv)?;

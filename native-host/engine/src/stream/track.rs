@@ -94,7 +94,7 @@ pub(crate) async fn run(
         let (recorder, shared) = (Arc::clone(&recorder), Arc::clone(&shared));
         let text = kind == TrackKind::Subtitles;
         let mapped = state.written.map.is_some();
-        move || Writing { recorder, shared, number, text, mapped, turn, init: Vec::new() }.run(coming)
+        move || Writing { recorder, shared, number, count, text, mapped, turn, init: Vec::new() }.run(coming)
     });
     let mut running = JoinSet::new();
     let feed = async {
@@ -139,6 +139,8 @@ struct Writing {
     recorder: Arc<Recorder>,
     shared: Arc<Shared>,
     number: usize,
+    /// Segments there are in all, as far as known.
+    count: usize,
     text: bool,
     /// Its segments have an initialisation section, so they are boxes.
     mapped: bool,
@@ -311,7 +313,14 @@ impl Writing {
                 Message::End(seen) => {
                     let mut last = Vec::new();
                     if let Some(secret) = secret {
-                        last = secret.finish(request.index + 1)?;
+                        last = match secret.finish(request.index, self.count) {
+                            Err(EngineError::SegmentMissing { .. }) if self.shared.holes => {
+                                monitor.uncount_received(counted);
+                                file.set_len(start).map_err(EngineError::disk)?;
+                                return Ok(Ended::Lost);
+                            }
+                            last => last?,
+                        };
                         self.look(request, &last)?;
                     }
                     if self.text && !self.mapped {

@@ -1,9 +1,12 @@
 //! The real yt-dlp with its extractor for any page.
 
-use weir_engine::{EngineError, Kind, Source};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use weir_engine::{EngineError, Kind, RateLimit, Source};
 
 use super::support::{Reply, Server, names, serve, sha256};
-use super::{bring, engine, job, measure, page, site, yt_dlp};
+use super::{bring, engine, job, measure, page, site, stream, yt_dlp};
 
 #[tokio::test]
 async fn what_a_page_plays_comes_home_under_its_title() {
@@ -133,6 +136,21 @@ async fn sound_of_its_own_comes_along_where_no_codecs_are_stated() {
         assert!(sounds.all(|path| path.starts_with(sound)), "{wish:?}: {asked:?}");
         server.log.lock().unwrap().clear();
     }
+}
+
+#[tokio::test]
+async fn a_limit_holds_for_segments_of_any_size() {
+    let Some(program) = yt_dlp() else { return };
+    let server = Server::start(site).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut asked = job(server.url("/stream"), dir.path());
+    let size: usize = stream().iter().map(|(_, bytes)| bytes.len()).sum();
+    let rate = size as u64 / 6;
+    asked.limit = Arc::new(RateLimit::new(rate));
+    let began = Instant::now();
+    bring(&engine(&program), asked).await.unwrap();
+    // Its beginning, and the last block of each segment, are not paced.
+    assert!(began.elapsed() > Duration::from_secs(4), "{size} bytes in {:?}", began.elapsed());
 }
 
 /// What follows the codecs in a line of a playlist.

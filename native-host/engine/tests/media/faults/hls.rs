@@ -50,6 +50,14 @@ fn secret() -> PathBuf {
     })
 }
 
+/// The fourth segment is whole by its length, and is not by what it was.
+fn cut(directory: &Path, request: &Request) -> Reply {
+    if !request.path.starts_with("/s3.ts") {
+        return folder(directory, request);
+    }
+    Reply::new(200, &std::fs::read(directory.join("s3.ts")).unwrap()[..10_000])
+}
+
 fn mapped() -> PathBuf {
     made("mapped", include_str!("hls.rs"), |k| {
         k.fmp4("talk", "s", &[]);
@@ -322,6 +330,19 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a key without end", |d, r| key(d, r, Reply::new(200, vec![7; 9 << 20])), NO_KEY)
         .of(secret, "/s.m3u8"),
     Case::new("another key", |d, r| key(d, r, Reply::new(200, [8; 16])), NO_KEY).of(secret, "/s.m3u8"),
+    Case::new(
+        "an encrypted segment that is cut",
+        cut,
+        Expect::Error(|error| matches!(error, EngineError::SegmentMissing { index: 3, .. })),
+    )
+    .of(secret, "/s.m3u8"),
+    Case::new(
+        "the rest of it is wanted",
+        cut,
+        Expect::Lacks { words: "1 segment (1.0 s) is missing, at 0:00:03", from: 3.0, to: 4.0 },
+    )
+    .of(secret, "/s.m3u8")
+    .wishing(|job| job.wishes.holes = true),
     Case::new(
         "a key behind a login",
         |d, r| key(d, r, Reply::new(401, "")),
