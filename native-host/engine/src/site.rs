@@ -48,7 +48,7 @@ const MAX_JSON: u64 = 32 * 1024 * 1024;
 const MAX_ENTRIES: u32 = 200;
 /// Pages that may lead to each other.
 const MAX_HOPS: usize = 3;
-/// Its own bound of pieces that are fetched at the same time.
+/// Its own bound of segments that are fetched at the same time.
 const MOST_CONNECTIONS: u32 = 16;
 
 /// What will be fetched, decided before anything is.
@@ -137,7 +137,7 @@ impl Ready {
     }
 }
 
-/// What would be fetched of a page. In which pieces, only yt-dlp knows: its tracks have no segments.
+/// What would be fetched of a page. In which segments, only yt-dlp knows: its tracks name none.
 pub(crate) async fn dry_run(net: &Net, job: &Job) -> Result<DryRun, EngineError> {
     let info = prepare(net, &job.source, job.quality.as_deref(), &job.wishes).await?.info;
     Ok(DryRun {

@@ -27,18 +27,26 @@ pub(super) fn options(holes: bool, live: bool) -> impl Iterator<Item = &'static 
     [lost].into_iter().chain((!live).then_some("--keep-fragments"))
 }
 
-/// Formats of these protocols come in segments.
-pub(super) fn in_segments(protocols: &[(&str, &str)]) -> bool {
-    let kinds = ["m3u8", "http_dash", "ism", "f4m"];
-    protocols.iter().any(|(_, protocol)| kinds.iter().any(|kind| protocol.starts_with(kind)))
+/// What is fetched by this protocol comes in segments.
+fn in_segments(protocol: &str) -> bool {
+    ["m3u8", "http_dash", "ism", "f4m"].iter().any(|kind| protocol.starts_with(kind))
 }
 
-/// Why a run ended in the middle of the segments, of which everything else can still be had.
+/// The run ended in the middle of segments: some are here, and a file of them was begun and is not whole. yt-dlp notes that
+/// once it has read which segments there are, so a playlist that cannot be had is not taken for one of them.
+pub(super) fn in_the_middle(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.iter().any(|name| is_kept(name)) && names.iter().any(|name| name.ends_with(NOTE))
+}
+
+/// Why a run ended in the middle of the segments, of which everything else can still be had. Where a login is wanted it can
+/// not: the next segment would want it too.
 pub(super) fn fact(fact: EngineError) -> EngineError {
     let reason = match &fact {
-        EngineError::Gone { status }
-        | EngineError::HttpStatus { status }
-        | EngineError::LoginRequired { status } => format!("the server answered with status {status}"),
+        EngineError::Gone { status } | EngineError::HttpStatus { status } => {
+            format!("the server answered with status {status}")
+        }
         EngineError::SiteFailed { reason, transient: true } => reason.clone(),
         _ => return fact,
     };
@@ -83,7 +91,8 @@ pub(super) fn words(folder: &Path, state: &SiteState, protocols: &[(&str, &str)]
         names.iter().filter_map(|name| name.rsplit_once(MARK)).map(|(file, _)| file).collect();
     files.extend(state.segments.keys().map(String::as_str));
     // Segments that nobody has seen were fetched by another program, which goes on over lost ones and says nothing.
-    let mut unknown = files.is_empty() && in_segments(protocols);
+    let is_counted = |id: &str| state.segments.keys().any(|file| is_of(file, id, protocols));
+    let mut unknown = protocols.iter().any(|(id, protocol)| in_segments(protocol) && !is_counted(id));
     let (mut lost, mut total) = (Vec::new(), 0);
     for file in files {
         let Some(counted) = state.segments.get(file).copied() else {
@@ -111,10 +120,17 @@ pub(super) fn words(folder: &Path, state: &SiteState, protocols: &[(&str, &str)]
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// The file is fetched by an HLS playlist. `media.f137.mp4` is that of format 137; a single file bears no format.
+/// The file is that of a chosen format: `media.f137.mp4` of format 137. A single one bears no format, and `media.de.vtt` is
+/// none of them.
+fn is_of(file: &str, id: &str, protocols: &[(&str, &str)]) -> bool {
+    let Some(rest) = file.strip_prefix(STEM) else { return false };
+    let ends = |start: &str| rest.strip_prefix(start).is_some_and(|extension| !extension.contains('.'));
+    ends(&format!(".f{id}.")) || (protocols.len() == 1 && ends("."))
+}
+
+/// The file is fetched by an HLS playlist.
 fn is_hls(file: &str, protocols: &[(&str, &str)]) -> bool {
-    let own = |id: &str| file.strip_prefix(STEM).is_some_and(|rest| rest.starts_with(&format!(".f{id}.")));
-    let of_file = protocols.iter().find(|(id, _)| own(id)).or(protocols.first());
+    let of_file = protocols.iter().find(|(id, _)| is_of(file, id, protocols)).or(protocols.first());
     of_file.is_some_and(|(_, protocol)| protocol.starts_with("m3u8"))
 }
 
@@ -187,6 +203,45 @@ mod tests {
     }
 
     #[test]
+    fn one_counted_file_does_not_speak_for_another() {
+        let unknown = Some("it may lack segments: how many there are is not known");
+        let dir = folder(&["media.f2.m4a.part-Frag1", "media.f2.m4a.part-Frag2"]);
+        let sound = counted(&[("media.f2.m4a", 2)]);
+        // The picture was fetched by another program.
+        let both = &[("1", "m3u8"), ("2", "m3u8_native")];
+        assert_eq!(words(dir.path(), &sound, both).as_deref(), unknown);
+        let holed = counted(&[("media.f2.m4a", 3)]);
+        let told = words(dir.path(), &holed, both).unwrap();
+        assert!(told.starts_with("1 of 3 segments is missing, number 3; it may lack segments"), "{told}");
+        // One that is a plain file lacks none.
+        assert_eq!(words(dir.path(), &sound, &[("1", "https"), ("2", "m3u8_native")]), None);
+        assert_eq!(words(dir.path(), &sound, &[("2", "m3u8_native")]), None);
+        // A format's name may begin as another's does.
+        let both = &[("2", "m3u8_native"), ("2.m4a", "m3u8")];
+        assert_eq!(words(dir.path(), &sound, both).as_deref(), unknown);
+        // Subtitles may come in segments too.
+        let dir = folder(&["media.mp4", "media.de.vtt.part-Frag1"]);
+        assert_eq!(words(dir.path(), &counted(&[("media.de.vtt", 1)]), HLS).as_deref(), unknown);
+    }
+
+    #[test]
+    fn a_segment_is_lost_only_in_the_middle_of_others() {
+        let in_the_middle = |names: &[&str]| super::in_the_middle(folder(names).path());
+        assert!(in_the_middle(&["media.mp4.part", "media.mp4.ytdl", "media.mp4.part-Frag1"]));
+        // The first segment of the sound.
+        assert!(in_the_middle(&["media.f1.mp4", "media.f1.mp4.part-Frag1", "media.f2.m4a.ytdl"]));
+        for names in [
+            &[][..],
+            &["media.mp4.part", "media.mp4.ytdl", "media.mp4.part-Frag1.part"],
+            // A playlist, of the sound or of all that an earlier run began.
+            &["media.f1.mp4", "media.f1.mp4.part-Frag1"],
+            &["media.mp4.part-Frag1"],
+        ] {
+            assert!(!in_the_middle(names), "{names:?}");
+        }
+    }
+
+    #[test]
     fn a_run_goes_on_from_what_came_and_not_from_what_was_noted() {
         let dir = folder(&[
             "media.f1.mp4",
@@ -213,6 +268,8 @@ mod tests {
         assert!(matches!(&told, EngineError::SiteSegmentMissing { transient: false, .. }), "{told:?}");
         assert!(fact(EngineError::HttpStatus { status: 503 }).is_transient());
         assert!(matches!(fact(EngineError::DiskFull), EngineError::DiskFull));
+        let login = fact(EngineError::LoginRequired { status: 403 });
+        assert!(matches!(login, EngineError::LoginRequired { status: 403 }), "{login:?}");
         let other = EngineError::SiteFailed { reason: "r".into(), transient: false };
         assert!(matches!(fact(other), EngineError::SiteFailed { .. }));
     }

@@ -171,11 +171,6 @@ impl Work {
         }
     }
 
-    /// What can be lost is one of many.
-    fn comes_in_segments(&self, ready: &Ready) -> bool {
-        lost::in_segments(&ready.info.protocols()) || self.state.segments.values().any(|count| *count > 1)
-    }
-
     /// A segment cannot be had: from now on it goes without those. First everything else is fetched as usual, because
     /// going on over lost ones yt-dlp gets right only one at a time; with several it may put another in the place.
     fn skips_from_now_on(&mut self, fact: &EngineError) -> Result<bool, EngineError> {
@@ -304,7 +299,7 @@ async fn attempt(
     if !status.success() {
         work.note(part, status.code().is_some() && !live)?;
         return Err(match caller.fact(&errors, job.quality.as_deref()) {
-            fact if !live && status.code().is_some() && work.comes_in_segments(ready) => {
+            fact if !live && status.code().is_some() && lost::in_the_middle(&work.folder) => {
                 let fact = lost::fact(fact);
                 if job.wishes.holes && work.skips_from_now_on(&fact)? {
                     return Ok(Ended::Again);

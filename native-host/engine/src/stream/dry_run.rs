@@ -40,7 +40,7 @@ pub struct PlannedTrack {
     /// Its size, where a page says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
-    /// In order; none of a page, whose pieces only yt-dlp knows.
+    /// In order; none of a page, whose segments only yt-dlp knows.
     pub segments: Vec<PlannedSegment>,
 }
 

@@ -87,6 +87,37 @@ async fn what_is_whole_is_not_called_partial_because_it_might_have_been() {
     }
 }
 
+/// What a page in segments ends with, when yt-dlp does `work` and then says `status`.
+async fn ended(work: &str, status: &str) -> EngineError {
+    let (tools, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let look = TALK.replace("\"ext\"", "\"protocol\": \"m3u8_native\", \"ext\"");
+    let work =
+        format!("{work}\necho 'ERROR: unable to download video data: HTTP Error {status}' >&2; exit 1");
+    let engine = engine(&program(tools.path(), &look, &work));
+    let address = url::Url::parse("http://127.0.0.1:9/watch").unwrap();
+    bring(&engine, job(address, out.path())).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_lost_before_any_segment_came_is_not_one() {
+    let nothing = ":";
+    // The list has been read, and none of it is whole.
+    let begun = ": > \"$home/media.mp4.part\"; : > \"$home/media.mp4.ytdl\"; : > \"$home/media.mp4.part-Frag1.part\"";
+    for work in [nothing, begun] {
+        let login = ended(work, "403: Forbidden").await;
+        assert!(matches!(login, EngineError::LoginRequired { status: 403 }), "{work}: {login:?}");
+        let gone = ended(work, "404: Not Found").await;
+        assert!(matches!(gone, EngineError::Gone { status: 404 }), "{work}: {gone:?}");
+        let busy = ended(work, "503: Busy").await;
+        assert!(matches!(busy, EngineError::HttpStatus { status: 503 }), "{work}: {busy:?}");
+    }
+    let amid = format!("{begun}; echo x > \"$home/media.mp4.part-Frag1\"");
+    let lost = ended(&amid, "404: Not Found").await;
+    assert!(matches!(lost, EngineError::SiteSegmentMissing { transient: false, .. }), "{lost:?}");
+    let login = ended(&amid, "403: Forbidden").await;
+    assert!(matches!(login, EngineError::LoginRequired { status: 403 }), "{login:?}");
+}
+
 #[tokio::test]
 async fn what_nobody_can_count_may_lack_something() {
     let (tools, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
