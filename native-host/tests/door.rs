@@ -161,7 +161,20 @@ fn the_door_describes_itself_to_whoever_may_knock() {
             assert!(status != 405 && (status != 404 || path == "/"), "{method} {place}: {status}");
         }
     }
+    // A body that is described as required is, and one that is not may be left out.
+    let mut bodies = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let Some(required) = operation["requestBody"]["required"].as_bool() else { continue };
+            bodies += 1;
+            let place = format!("{}?url=http://127.0.0.1:1/a", path.replace("{id}", "1"));
+            let answer = daemon.call(&method.to_uppercase(), &place, "");
+            assert_eq!(answer.status == 400, required, "{method} {place}: {}", answer.body);
+        }
+    }
+    assert_eq!(bodies, 6);
     let page = plain("/docs");
+    assert_eq!(plain("/docs/").body, page.body);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     for piece in page.body.split(['"', '\'']).filter(|piece| piece.starts_with("/docs/")) {
         let packed = daemon.request("GET", piece, &[("Accept-Encoding", "gzip")], "");
@@ -177,7 +190,7 @@ fn the_door_describes_itself_to_whoever_may_knock() {
     }
     assert_eq!(plain("/docs/index.html").status, 404);
     let evil = [("Origin", "https://evil.example")];
-    for path in ["/docs", "/openapi.json", "/docs/init.js"] {
+    for path in ["/docs", "/docs/", "/openapi.json", "/docs/init.js"] {
         assert_eq!(daemon.request("GET", path, &evil, "").status, 403, "{path}");
     }
     let body = json!({ "url": "http://127.0.0.1:1/a", "netrc": "/etc/hostname", "paused": true }).to_string();

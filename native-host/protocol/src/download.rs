@@ -256,6 +256,7 @@ impl Download {
 #[serde(deny_unknown_fields, default)]
 pub struct NewDownload {
     /// `http` or `https` address of the file or the playlist.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub url: String,
     /// Wanted name; made safe, and settled by the server's answer when absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ use crate::DownloadKind;
 #[serde(deny_unknown_fields, default)]
 pub struct MetaRequest {
     /// `http` or `https` address.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub url: String,
     /// Skips the guess from the server's answer, as in [`crate::NewDownload`]; may stand in the query too.
     #[serde(skip_serializing_if = "Option::is_none")]

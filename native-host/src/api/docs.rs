@@ -30,10 +30,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// A page that can be opened by following a link.
 pub(super) fn is_page(path: &str) -> bool {
-    matches!(path, "/docs" | "/openapi.json")
+    matches!(path, "/docs" | "/docs/" | "/openapi.json")
 }
 
-/// `GET /docs`.
+/// `GET /docs`, and `GET /docs/`.
 pub(super) async fn page() -> Response {
     answer(PAGE, "text/html; charset=utf-8")
 }

@@ -79,6 +79,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/health", get(health))
         .route("/openapi.json", get(openapi::get))
         .route("/docs", get(docs::page))
+        .route("/docs/", get(docs::page))
         .route("/docs/{file}", get(docs::file))
         .route("/session", post(session::open))
         .route("/", get(page::index_or_socket))

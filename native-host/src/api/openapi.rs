@@ -49,6 +49,8 @@ struct Route {
     query: &'static [(&'static str, &'static str, &'static str)],
     /// Name of the body's schema.
     body: Option<&'static str>,
+    /// The body may be left out.
+    bodiless: bool,
     answer: Answer,
     /// Needs neither token nor session.
     open: bool,
@@ -66,7 +68,7 @@ enum Answer {
 }
 
 const fn route(method: &'static str, path: &'static str, summary: &'static str, answer: Answer) -> Route {
-    Route { method, path, summary, query: &[], body: None, answer, open: false }
+    Route { method, path, summary, query: &[], body: None, bodiless: false, answer, open: false }
 }
 
 const fn act(path: &'static str, summary: &'static str) -> Route {
@@ -100,6 +102,7 @@ const ROUTES: &[Route] = &[
         open: true,
         ..route("get", "/docs", "This document, to be read by people", Answer::Other(200, "text/html"))
     },
+    Route { open: true, ..route("get", "/docs/", "The same as `/docs`", Answer::Other(200, "text/html")) },
     Route {
         open: true,
         ..route(
@@ -137,6 +140,7 @@ const ROUTES: &[Route] = &[
             ("kind", "DownloadKind", "Instead of in the body"),
         ],
         body: Some("MetaRequest"),
+        bodiless: true,
         ..route(
             "post",
             "/meta",
@@ -259,6 +263,8 @@ fn operation(route: &Route) -> Value {
         }
         Answer::List(name) => {
             success["content"] = content(json!({ "type": "array", "items": reference(name) }));
+            let count = json!({ "description": "How many rows match", "schema": { "type": "integer" } });
+            success["headers"] = json!({ "X-Total-Count": count });
             200
         }
         Answer::Other(status, kind) => {
@@ -273,7 +279,8 @@ fn operation(route: &Route) -> Value {
     responses.insert("default".to_owned(), refusal);
     let mut operation = json!({ "summary": route.summary, "parameters": parameters, "responses": responses });
     if let Some(name) = route.body {
-        operation["requestBody"] = json!({ "content": content(reference(name)) });
+        operation["requestBody"] =
+            json!({ "content": content(reference(name)), "required": !route.bodiless });
     }
     operation["tags"] = json!([area(route.path)]);
     if route.open {
@@ -358,6 +365,9 @@ mod tests {
             new["properties"]["timeout_s"]["description"].as_str().map(|text| text.contains("30")),
             Some(true)
         );
+        for name in ["NewDownload", "MetaRequest"] {
+            assert_eq!(document["components"]["schemas"][name]["required"], json!(["url"]), "{name}");
+        }
         // No token travels by any of them.
         assert!(document["components"]["schemas"].get("Endpoint").is_none());
     }
