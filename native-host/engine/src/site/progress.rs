@@ -220,12 +220,12 @@ mod tests {
     #[test]
     fn the_number_of_segments_outlives_the_last_line() {
         let mut tally = Tally::new(vec![None]);
-        book(&mut tally, &line("/work/media.mp4", ",\"fragment_index\":1,\"fragment_count\":12"));
+        book(&mut tally, &line("/folder/media.mp4", ",\"fragment_index\":1,\"fragment_count\":12"));
         book(
             &mut tally,
-            "P {\"filename\":\"/work/media.mp4\",\"status\":\"finished\",\"downloaded_bytes\":9}",
+            "P {\"filename\":\"/folder/media.mp4\",\"status\":\"finished\",\"downloaded_bytes\":9}",
         );
-        book(&mut tally, &line("/work/media.de.vtt", ",\"downloaded_bytes\":5"));
+        book(&mut tally, &line("/folder/media.de.vtt", ",\"downloaded_bytes\":5"));
         assert_eq!(tally.segments().collect::<Vec<_>>(), [("media.mp4".to_owned(), 12)]);
     }
 
