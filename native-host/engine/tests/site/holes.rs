@@ -102,7 +102,8 @@ async fn ended(work: &str, status: &str) -> EngineError {
 async fn what_is_lost_before_any_segment_came_is_not_one() {
     let nothing = ":";
     // The list has been read, and none of it is whole.
-    let begun = ": > \"$home/media.mp4.part\"; : > \"$home/media.mp4.ytdl\"; : > \"$home/media.mp4.part-Frag1.part\"";
+    let begun =
+        ": > \"$home/media.mp4.part\"; : > \"$home/media.mp4.ytdl\"; : > \"$home/media.mp4.part-Frag1.part\"";
     for work in [nothing, begun] {
         let login = ended(work, "403: Forbidden").await;
         assert!(matches!(login, EngineError::LoginRequired { status: 403 }), "{work}: {login:?}");
