@@ -67,7 +67,7 @@ scenario('a daemon killed in the middle of a download is recovered from by popup
   }, { timeout: 20_000 });
   assert.equal(fresh.url, old.url);
   const again = await row(machine, (one) => one.id === started.id && one.status === 'downloading');
-  assert.ok(again.progress > 0, 'what was there is kept');
+  assert.ok(again.progress > 0, `what was there is kept, of ${started.progress} %`);
 
   // Nobody touches popup or page: both say that the connection is lost, find the new daemon and go on.
   for (const [what, one] of Object.entries(views)) {

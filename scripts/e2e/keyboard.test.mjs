@@ -48,6 +48,8 @@ scenario('every action of every row is reached by Tab, and shows its focus', {},
     await one.reload();
     await one.bringToFront();
     await settled(one, files.lost);
+    // What is painted first is the daemon's own word, before the frames that are rewritten.
+    await one.getByRole('button', { name: `Pause ${files.finishing}`, exact: true }).waitFor({ state: 'hidden' });
     const wanted = await operable(one);
     const met = [];
     // Twice around, because the browser's own controls lie in between.
