@@ -11,7 +11,7 @@ use weir_engine::{Engine, EngineError, Job, Monitor};
 
 use super::kitchen::made;
 use super::recipe::same_film;
-use super::serving::{APART, folder, talk};
+use super::serving::{apart, folder, talk};
 use super::support::{Request, Server, engine_with, job, names, run};
 
 /// An ffmpeg that writes down how it was told and does `first` before it does its work.
@@ -58,18 +58,6 @@ async fn fetch(program: &Program, dir: PathBuf, list: &str) -> Result<weir_engin
     let finished = run(&program.engine(), job(server.url(list), out.path())).await?;
     same_film(&finished, "talk");
     Ok(finished)
-}
-
-fn apart() -> PathBuf {
-    made("sound apart", "mute and aac beside each other", |k| {
-        k.ts("mute", "picture", APART);
-        k.ts("aac", "sound", APART);
-        k.write(
-            "list.m3u8",
-            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"s\",NAME=\"s\",DEFAULT=YES,URI=\"sound.m3u8\"\n\
-             #EXT-X-STREAM-INF:BANDWIDTH=200000,AUDIO=\"s\"\npicture.m3u8\n",
-        );
-    })
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use weir_engine::Partial;
 
 use super::kitchen::made;
-use super::serving::{APART, folder};
+use super::serving::{apart, folder};
 use super::support::{Server, engine, job, marked, names, noise, run, sha256};
 
 const URL: &str = "WEIR_MEDIA_KILL_URL";
@@ -106,16 +106,7 @@ fn works_in(folder: &std::path::Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ts_with_sound_apart_survives() {
-    let folder = made("killed TS", "mute and aac", |k| {
-        k.ts("mute", "picture", APART);
-        k.ts("aac", "sound", APART);
-        k.write(
-            "list.m3u8",
-            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"s\",NAME=\"s\",DEFAULT=YES,URI=\"sound.m3u8\"\n\
-             #EXT-X-STREAM-INF:BANDWIDTH=200000,AUDIO=\"s\"\npicture.m3u8\n",
-        );
-    });
-    survives(folder, "/list.m3u8", 3).await;
+    survives(apart(), "/list.m3u8", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

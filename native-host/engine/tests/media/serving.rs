@@ -121,6 +121,19 @@ pub(crate) async fn fetched(
     (out, finished)
 }
 
+/// A stream whose picture and sound come in segments of their own, `list.m3u8`.
+pub(crate) fn apart() -> std::path::PathBuf {
+    super::kitchen::made("sound apart", "mute and aac beside each other", |k| {
+        k.ts("mute", "picture", APART);
+        k.ts("aac", "sound", APART);
+        k.write(
+            "list.m3u8",
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"s\",NAME=\"s\",DEFAULT=YES,URI=\"sound.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=200000,AUDIO=\"s\"\npicture.m3u8\n",
+        );
+    })
+}
+
 /// A plain stream for tests that are about something else: the film `talk`, `/s.m3u8` and `s0.ts` to `s7.ts`.
 pub(crate) fn talk() -> std::path::PathBuf {
     super::kitchen::made("plain stream", "TS of talk, named s", |k| k.ts("talk", "s", &[]))
